@@ -44,6 +44,8 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "registry_rate_limit_remaining": ("Pulls that a registry still allows, as it said last.", ("registry",)),
     "registry_rate_limit": ("Pulls that a registry allows in its window.", ("registry",)),
 }
+# Prometheus cannot change buckets later without breaking what was stored, so they reach from a warm cycle to
+# a gate of an hour.
 _SECONDS, _MINUTES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30), (60, 120, 300, 600, 1800, 3600)
 HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "cycle_duration_seconds": ("How long cycles over all services took.", (), (*_SECONDS, *_MINUTES)),
@@ -83,6 +85,7 @@ class Metrics:
         """
         if not self._families:
             return b"", "text/plain"
+        # Imported here: without METRICS_PORT the library costs no memory.
         from prometheus_client.exposition import choose_encoder
 
         encode, content_type = choose_encoder(accept)
@@ -137,6 +140,7 @@ class Metrics:
         """Show what is left of how many pulls at each registry that says so, and no longer at any other."""
         if not self._families:
             return
+        # A series that is not removed would show its last value for ever.
         for host in self._limited - set(limits):
             self._families["registry_rate_limit_remaining"].remove(host)
             self._families["registry_rate_limit"].remove(host)
@@ -171,6 +175,7 @@ class Metrics:
             self._show(name, service)
 
     def _show(self, name: str, service: ServiceState) -> None:
+        # One series for each state, as Prometheus wants an enumeration: an alert can ask for one of them.
         for status in Status:
             self._set("service_state", float(service.status is status), name, status.value)
         self._set("update_available", float(service.available is not None), name)

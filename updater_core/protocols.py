@@ -83,6 +83,7 @@ class Engine(Protocol):
     def data_root(self) -> str:
         """Return the folder in which the engine keeps images, containers and volumes, on its own machine."""
 
+    # A stream of events that breaks off is the only sign of an engine that was gone between two looks.
     def watch_liveness(self) -> AbstractContextManager[Callable[[], bool]]:
         """Give a block the question whether the engine was there all the time since the block began."""
 
@@ -113,6 +114,8 @@ class Engine(Protocol):
     def image(self, reference: str) -> Image | None:
         """Return the local image behind a reference, `repository@digest` or an id; None if there is none."""
 
+    # Apart from `image`: an id never names another image, so a cache can answer, but its digests grow with
+    # each pull.
     def known_image(self, image_id: str) -> Image | None:
         """Return the same for an id, from the cache if possible; its digests may be out of date."""
 
@@ -179,6 +182,7 @@ class Preview:
 class Recreate(StrEnum):
     """Which of the existing containers an `up` replaces: those that differ from the file, all, or none."""
 
+    # Idempotent, so the usual one: a container that is right already is left alone after a kill.
     CHANGED = "changed"
     ALL = "all"
     NONE = "none"
@@ -218,6 +222,7 @@ class Compose(Protocol):
         time-out.
         """
 
+    # The Docker CLI and not Compose: `docker stack deploy` reads a file by other rules.
     def stack_model(self, files: Sequence[str]) -> Mapping[str, Any]:
         """Return what `docker stack deploy` makes of the files of a stack, base first."""
 
@@ -247,6 +252,7 @@ class Swarm(Protocol):
     def nodes(self) -> tuple[Mapping[str, Any], ...]:
         """Return all nodes of the swarm."""
 
+    # Asked of the manager: nodes pull, so its way to the registry is the one that counts.
     def image_platforms(self, reference: str, credential: Credential | None) -> tuple[tuple[str, str], ...]:
         """Architecture and system of each platform of an image, as its registry says to the manager."""
 

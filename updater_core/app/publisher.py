@@ -43,6 +43,7 @@ class Watch:
         """
         self._context.metrics.interval(self._context.config.settings.check_interval_seconds)
         address = (*address_of(self._context.config), self._has_api())
+        # A reload that changes nothing here must not close connections of probes.
         if self._server is not None and address == self._address:
             return
         self.close()
@@ -54,6 +55,7 @@ class Watch:
         pages = Endpoints(self._metrics, self._html, self._json, self._health, self._answer_of_api())
         try:
             self._server = StatusServer(host, port, pages)
+        # Updates go on without a page: what watches over them is no reason to stop.
         except UpdaterError as error:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
 

@@ -21,6 +21,7 @@ _FINISHED = {*_CALM, "order"}
 _LOG_LINES = 8
 _LONGEST_LOG_LINE = 200
 _LONGEST_TITLE = 200
+# Counted off before, for a message that is cut by the chat loses its end without a word.
 _SPARE = 100  # characters that the library or the chat may add around a text
 
 
@@ -46,6 +47,7 @@ def message_of_all(events: Sequence[Event], most: int | None = None) -> Message:
     """Return the message of several events: the worst first with what to do, one line for each success."""
     if len(events) == 1:
         return message_of(events[0], most)
+    # A phone shows the beginning: what needs a person has to be there.
     ordered = sorted(events, key=lambda event: _MOODS.index(_mood(event)))
     counts = Counter(_SUMMARY[event.kind] for event in ordered)
     summary = ", ".join(f"{count} {word}" for word, count in counts.items())
@@ -148,6 +150,7 @@ _SIZES: Mapping[str, str] = {
 def _evidence(seen: Evidence) -> Iterator[str]:
     """Return how a failed container stood, and the end of what it wrote."""
     yield _line(f"Seen: {seen.summary}")
+    # Last in the message, because it is what may be cut off.
     for line in seen.log[-_LOG_LINES:]:
         yield f"| {_line(line, _LONGEST_LOG_LINE)}"
 

@@ -43,8 +43,10 @@ def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
     the body. The URL may hold a token: it is in no message, and a redirect that leaves its host (or its TLS)
     is not followed.
     """
+    # Once, before any redirect: the signature is over these very bytes.
     body = json.dumps(body_of(event)).encode("ascii")
     address = url.reveal()
+    # Receivers move behind a path or to https; more than a few in a row is a loop.
     for _ in range(_REDIRECTS_FOLLOWED + 1):
         answer = _post(address, body, _headers(body, secret))
         if 200 <= answer.status < 300:
@@ -112,6 +114,7 @@ def _refusal(answer: Answer, url: Secret) -> UpdaterError:
     """Return the error for an answer that is no success, in the receiver's words but for the address."""
     said = without_address(answer.quoted(), url)
     words = f': "{said}"' if said else ""
+    # A chat's address in WEBHOOK_URL is the usual mistake, and is answered so.
     is_about_the_form = 400 <= answer.status < 500 and answer.status != 429
     remedy = f"{_OF_A_CHAT if is_about_the_form else ''}{_REMEDY}"
     return UpdaterError(f"the webhook answered with HTTP status {answer.status}{words}", remedy)
@@ -129,7 +132,9 @@ def _post(address: str, body: bytes, headers: dict[str, str]) -> Answer:
             answer = connections.exchange(request)
     except Broken as broken:
         kind = Unreachable if broken.silent else UpdaterError
+        # What a library puts in brackets may hold the address, and the address a token.
         why = str(broken).partition(" (")[0]
+        # It may have the event: said, for the receiver will see the same id twice.
         if broken.silent and broken.connected:
             why = f"the webhook took the connection, and {why}: it may have the event, and gets it once more"
             raise Unanswered(why, _REMEDY) from None
@@ -141,6 +146,8 @@ def _next_address(address: str, location: str) -> str:
     """Return the target of a redirect that may be followed: the same host, and not from https to http."""
     following = urljoin(address, location)
     old, new = urlsplit(address), urlsplit(following)
+    # The body and the signature were made for this host; the address may hold a token that another must not
+    # see.
     if new.hostname != old.hostname or new.scheme not in (old.scheme, "https"):
         raise UpdaterError("the webhook redirects to another host, which is not followed", _REMEDY)
     return following

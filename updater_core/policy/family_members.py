@@ -13,6 +13,8 @@ from updater_core.policy.tags.tail import Numbers
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
 _BARE_COUNTER = re.compile(r"-#(?![.#])")  # a number alone, as no word names it
+# By which a platform's number is known: it returns in at least two versions, is above the first few builds
+# that every counter has, and below any build number of a server.
 _FEWEST_RETURNS, _FIRST_BUILDS, _LARGEST_PLATFORM = 2, 4, 1000
 
 Fault = tuple[Reason, str]
@@ -37,6 +39,7 @@ class Baseline:
 
 def rank(version: FamilyVersion) -> Rank:
     """Return a key that sorts the versions of one family, lowest first."""
+    # The variant's number last: a rebuild on a newer base counts less than a newer version.
     return core_rank(version), version.tail.counters, variant_numbers(version)
 
 
@@ -61,6 +64,7 @@ def baseline_of(context: SelectionContext) -> Baseline:
         return Baseline(whole, variant, whole)
     if whole is None:
         return Baseline(None, "", None, variant)
+    # The pattern names no variant, so the current one's is not compared by its text.
     return Baseline(replace(whole, tail=replace(whole.tail, shape="", counters=())), "", whole, variant)
 
 
@@ -83,6 +87,7 @@ def by_family(
         else:
             others.append((tag, version))
             rejected.append(Rejected(tag.name, *fault))
+    # Only the whole list shows whether a bare number is a platform's, so it is judged after the rest.
     unfit = _of_other_platform(baseline.current, kin, follows_variant=follows)
     rejected += unfit
     names = {one.tag for one in unfit}
@@ -135,6 +140,8 @@ def _other_family(
     if fault is not None:
         return fault
     if current is None:
+        # Without a current version nothing says which prefix is meant, and a product's name in front is a
+        # product of its own.
         if version.prefix not in ("", "v"):
             return Reason.OTHER_PREFIX, f"begins with {version.prefix}"
         if version.form != SEMVER_FORM:
@@ -195,6 +202,7 @@ def _other_variant(version: FamilyVersion, baseline: Baseline, *, follows_varian
     theirs, ours = version.tail.shape, baseline.variant
     if is_same(theirs, ours, follows_variant):
         return None
+    # `-beta` alone names a channel that moves: for a release this is a prerelease, and no variant.
     if version.tail.is_channel and (baseline.current is None or not baseline.current.tail.is_channel):
         return Reason.PRERELEASE, f"a prerelease channel, {theirs}"
     kind = f"the variant {theirs}" if theirs else "without a variant"

@@ -26,12 +26,15 @@ from updater_core.registries.tag_list import TagNames
 from updater_core.registries.transport import Answer, Request
 from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
+# What cosign and others put beside an image; a pattern such as `*` would mean these too.
 _GENERATED = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.(sig|att|sbom))?")
 _OF_A_PAGE = (
     "the answer is a web page: see whether a proxy, a firewall or a login page is in the way. If it is the "
     "registry's own, check the name of the image and the login for it"
 )
 _CREDENTIALS = re.compile(rb"\b(bearer|basic)\s+[^\s\"]+", re.IGNORECASE)
+# Twenty characters in a row that are no digest and no part of a path: longer than a word, and shorter than
+# any token.
 _TOKEN = re.compile(rb"(?<![\w:@/.-])(?!sha\d+[:-])[A-Za-z0-9_+/=-]{20,}(?:\.[A-Za-z0-9_+/=-]+)*")
 
 
@@ -126,6 +129,8 @@ class OciRegistry:
         today = self.session.clock.now().date()
         # tried again tomorrow: a GET counts as a pull
         deaf = ("no HEAD", access.base, access.repository, today)
+        # Some registries answer no HEAD, or without a digest; to try it first would double the requests of
+        # each check.
         if deaf in self.session.texts:
             return self._digest_by_get(access, name)
         head = self._manifest(access, name, "HEAD")
@@ -135,6 +140,7 @@ class OciRegistry:
             raise _no_image(access, name, media_type)
         if head.status == 200 and manifests.is_plain_json(media_type):
             return self._digest_by_get(access, name)  # the old format was published so, too: the body knows
+        # A login page answers 200 as well, and its digest would be a new one for ever.
         if head.status == 200 and media_type and not manifests.is_manifest(media_type):
             raise _not_a_manifest(access, name, f"its media type is {media_type[:100]!r}")
         if head.status == 200 and media_type and is_digest(digest):
@@ -143,6 +149,7 @@ class OciRegistry:
                     access.host, f"{access.repository}: asked for {name}, it answers for {digest}"
                 )
             return digest
+        # After these a GET may still say more: a HEAD has no body in which the reason could stand.
         if head.status not in (200, 403, 404, 405):
             raise problem(access, head, f"manifest {name}")
         found = self._digest_by_get(access, name)
@@ -206,6 +213,8 @@ class OciRegistry:
                     obstacle=Reason.PLATFORM_MISSING, detail=f"it is not published for {platform}"
                 )
             return RemoteImage(obstacle=Reason.NOT_AN_IMAGE, detail="it is no image but an index without one")
+        # The index alone names the platform's image; what is in that costs one more GET, which Docker Hub
+        # counts.
         if not in_full:
             return RemoteImage(child)
         return _single_image(child, self._get_manifest(access, child, is_optional=True)[1])

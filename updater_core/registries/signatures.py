@@ -105,6 +105,7 @@ class _Search:
         is_signed_at_all = False
         for statement in self._statements():
             is_signed_at_all = True
+            # A good signature of another image can be copied beside this one by whoever may push.
             if self.digest not in statement.digests:
                 self.faults += ("a signature of another image lies beside it",)
                 continue
@@ -112,6 +113,7 @@ class _Search:
             if signer is not None:
                 return SignatureVerdict(key=signer.name)
             self.faults += (_NO_KEY_FITS,)
+        # Nothing there at all is another thing for the operator than something that is wrong.
         if not is_signed_at_all and not self.faults:
             return SignatureVerdict(
                 reason=Reason.NOT_SIGNED, detail="no signature lies beside it in its registry"
@@ -146,6 +148,7 @@ class _Search:
                 return
             found = self._manifest_of(referrer)
             layers = _descriptors(found, "layers")
+            # A bundle is one document; what has more is something else with the same type.
             is_bundle = len(layers) == 1 and str(layers[0].get("mediaType", "")).startswith(
                 cosign.BUNDLE_PREFIX
             )
@@ -187,6 +190,7 @@ class _Search:
         self.places[_REFERRERS] = manifest.digest_of(answer.body) if answer.status == 200 else ""
         if answer.status == 200:
             return self._document(answer)
+        # Registries without the API answer with any of these; the specification names only 404.
         if answer.status not in (400, 404, 405, 406):
             raise problem(self.access, answer, f"referrers of {self.digest}")
         return self._manifest(self._tag)
@@ -229,6 +233,8 @@ class _Search:
             raise ValueError("its blob is not there")
         if answer.status != 200:
             raise problem(self.access, answer, f"signature {digest}")
+        # What was asked for by digest and is something else is a fault of the registry, and no reason to call
+        # the image unsigned.
         if manifest.digest_of(answer.body, digest) != digest:
             raise self._other_digest(digest)
         return answer.body
@@ -273,6 +279,7 @@ class SignatureReader:
 
         Raises RegistryError if the registry does not answer: that is never "not signed", and never accepted.
         """
+        # With the keys: a policy that trusts others by now must not find the old verdict.
         key = (access, digest, tuple(keys))
         now = self.now()
         seen = self.memory.get(key)

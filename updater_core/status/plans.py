@@ -59,6 +59,7 @@ class PlannedService:
             return _UP_TO_DATE
         if records.is_unknown(self.found.reason):
             return _UNKNOWN
+        # With an image that is known and waits, it goes on by itself or by a yes; without one nothing will.
         return _WAITING if self.found.available else _HELD
 
 

@@ -47,6 +47,8 @@ def running_services(containers: Sequence[Container]) -> list[RunningService]:
     """Return the running Compose services among `containers`, by project and name."""
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
+        # A container that crashes and restarts is one that its operator wants up, and may need the next
+        # release.
         if container.project and runs(container) and not _is_one_off(container):
             key = (container.project, container.service)
             found[key] = (*found.get(key, ()), container)
@@ -81,6 +83,7 @@ def proposed(
         "compose_file": paths[0] if len(paths) == 1 else list(paths),
         "compose_service": one.service,
     }
+    # Only if the name is not what Compose would give anyway: an entry should say no more than it must.
     if is_one_of_many or one.project != observe.default_project_name(paths[0] if paths else ""):
         entry["compose_project"] = one.project
     policy, note = entries.policy_of(image, given)
@@ -101,6 +104,7 @@ def files_of(one: RunningService) -> tuple[str, ...]:
     """Return the paths that a service's containers were started from by their labels, there or not."""
     text = one.labels.get(f"{_PROJECT_LABEL}config_files", "")
     folder = one.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
+    # Only files that are there show where a comma divides two of them.
     there = observe.listed_files(one.first)
     if there is not None:
         return there
@@ -119,6 +123,7 @@ def is_one_of_many(one: RunningService, everyone: Sequence[RunningService]) -> b
 
 def listed_as(services: Sequence[ServiceConfig], one: RunningService) -> ServiceConfig | None:
     """Return the entry of the configuration that means this service, or None if none does."""
+    # By real paths: the configuration and the labels may lead through different links.
     own = {os.path.realpath(path) for path in files_of(one)}
     for service in services:
         is_named = one.service in service.compose_services
@@ -150,6 +155,7 @@ def _with_compose(config: Config, host: Host, state: State) -> tuple[Config, Own
         return replace(config, services=listed), OwnService()
     try:
         containers = host.engine.all_containers()
+    # An engine that is away has no fewer services.
     except UpdaterError:
         return config, OwnService()
     own = own_service.find(containers, host.own_container)
@@ -182,6 +188,7 @@ def unlisted(
     One whose labels are wrong is returned with its problem: it is held with it, and stops nobody else.
     """
     names = Names(config.services)
+    # Each by itself first: whether they can be one is judged by what their own labels say.
     alone = list(_ungrouped(config, state, containers, names))
     if not alone:
         return ()
@@ -189,6 +196,7 @@ def unlisted(
     found = _together(alone, names, shared, reader)
     taken = {service.name for service in config.services}
     for number, key, wrong in reader.group_problems(found):
+        # Held alone, so that a wrong label on one service stops no other of the group.
         found[number] = replace(found[number], group=None, problem=f"label {labels.LABEL}{key}: {wrong}")
     for number, service in enumerate(found):
         if service.group in taken:
@@ -251,6 +259,7 @@ def _ungrouped(
 def _lasting_services(state: State, containers: Sequence[Container]) -> list[RunningService]:
     """Return the services that run, and those that do not just now and are remembered: they stay known."""
     running = running_services(containers)
+    # A service that is stopped for an hour must not lose its quarantine and history.
     seen = {(one.project, one.service) for one in running}
     stopped = [
         replace(each, status="running") for each in containers if (each.project, each.service) not in seen

@@ -27,6 +27,7 @@ from updater_core.policy.patterns import Order
 from updater_core.state import records
 from updater_core.targets import own_service
 
+# An ordinary image with its layers unpacked still fits.
 _LEAST_FREE_BYTES = 1_000_000_000
 # Nothing is wrong, it ends by itself, or it is of a release that failed: `--status` has it.
 _PASSES = {
@@ -61,6 +62,7 @@ class Check:
             yield from target_of(self.context, service).examine(service)
             yield from hooks.findings(self.context, service)
             yield from _address_findings(service)
+        # After what needs no network: most faults are found at once, and a registry may take its timeout.
         yield from self._of_registries(services)
         yield from exposure.findings(self.context.config.settings)
         yield from _place_findings(self.context)
@@ -85,6 +87,7 @@ class Check:
         asked: set[object] = set()
         for service in services:
             for reference in _references(self.context, service):
+                # With the settings: two services may use one repository under two logins.
                 question = (reference.key, settings_for(service, reference), _lists_tags(service, reference))
                 if question not in asked:
                     asked.add(question)
@@ -121,6 +124,7 @@ def _other_engine() -> Iterator[Finding]:
     They would see containers that it does not. A DOCKER_HOST of the updater's own says which is meant.
     """
     asked, operators = engine_endpoint.resolve(os.environ), engine_endpoint.of_operator(os.environ)
+    # A DOCKER_HOST was written on purpose, so a difference is no mistake.
     if operators is None or operators.host == asked.host or asked.source == "DOCKER_HOST":
         return
     user = os.environ.get("SUDO_USER")

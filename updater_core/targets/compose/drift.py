@@ -64,6 +64,8 @@ def of_all(
 def _of_group(moves: Sequence[Move], reading: Reading, engine: Engine, compose: Compose) -> Drift | None:
     for move in moves:
         for container in _containers(move, reading, engine):
+            # Compared first: a file that names another image was edited and not deployed, whatever else is
+            # the same.
             if not is_same_reference(container.reference, move.old_reference):
                 what = (
                     f"{move.service} was started from {container.reference}, its file says "
@@ -124,9 +126,11 @@ def _is_conclusive(container: Container, move: Move, engine: Engine, compose: Co
     """Return whether a dry run's recreate means drift, and not another Compose or a tag that was moved."""
     made_from = container.labels.get(_IMAGE_LABEL)
     made_by = container.labels.get(_VERSION_LABEL)
+    # Another Compose makes another configuration hash, and recreates what nobody has edited.
     if made_from is None or made_by is None or _release(made_by) != _release(compose.version):
         return False
     named = engine.image(move.old_reference)
+    # After a pull by hand the dry run recreates for the image alone.
     return named is not None and named.id == made_from
 
 
@@ -172,6 +176,7 @@ def settings_difference(facts: Mapping[str, Any], settings: ContainerSettings) -
     for key, words in (("command", settings.command), ("entrypoint", settings.entrypoint)):
         if facts.get(key) and _words(facts[key]) != words:
             return key
+    # A subset and not equality: the engine adds mounts and ports of the image's own.
     if not _binds(facts) <= settings.binds:
         return VOLUMES
     return None if _ports(facts) <= settings.ports else "ports"

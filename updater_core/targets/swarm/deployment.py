@@ -98,6 +98,7 @@ class SwarmDeployment:
         if hold is not None:
             raise GateFailed(hold.reason, hold.detail, hold.remedy)
         known = placement.for_spec(platforms)
+        # Each change of a node counts its version up, so one that was away meanwhile has another by then.
         versions = {node.facts["node.id"]: node.version for node in nodes}
         self.plan = replace(
             self.plan, detail=replace(self.plan.detail, platforms=known or None, nodes=versions)

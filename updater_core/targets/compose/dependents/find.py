@@ -120,8 +120,10 @@ class _DependentSearch:
         self.parts.ties.forget_others(listed)
         at_work = [each for each in listed if each.status in _AT_WORK]
         ring = ties.tied(at_work, self.going, self.parts.ties.of)
+        # Most groups have no dependents, and a call of Compose is spared.
         if ring:
             self._note_names(self.going, self.parts.compose.config(own.project))
+        # Ring by ring: what stands on a dependent has to be recreated behind it.
         while ring:
             self.going = [*self.going, *ring]
             for project, members in _by_project(ring).items():
@@ -130,6 +132,7 @@ class _DependentSearch:
 
     def _add(self, project: Project | None, members: Sequence[Container]) -> None:
         """Take up the dependents of one project, or of none; say why not, if they cannot be recreated."""
+        # What can never be recreated is said first; its files need not even be read.
         barred = [*self._barred(members)]
         self.obstacles += barred
         if barred or project is None:
@@ -145,6 +148,7 @@ class _DependentSearch:
             return  # gone meanwhile
         self.found.append(read)
         known = {each.id for each in self.going}
+        # Replicas of the same service go as well, whether they are tied or not.
         whole = _containers(Restarted(project, tuple(move.service for move in read.moves)), self.parts.engine)
         self.going += [each for each in whole if each.id not in known and each.status in _AT_WORK]
 
@@ -172,6 +176,7 @@ class _DependentSearch:
         if problems:
             return problems
         group = self._group(project, members, model)
+        # `up` brings a service to its number, and would start a replica that somebody has stopped.
         stopped = self._stopped_beside(group)
         if stopped is not None:
             why = f"it is scaled, and {stopped} does not run"
@@ -228,6 +233,7 @@ class _DependentSearch:
 
 def _by_project(ring: Sequence[Container]) -> dict[Project | None, list[Container]]:
     found: dict[Project | None, list[Container]] = {}
+    # Sorted, so that plan, message and order of restarts are the same in every run.
     for each in sorted(ring, key=lambda each: (each.project, each.name)):
         project = observe.started_from(each) if each.project and each.service else None
         found.setdefault(project, []).append(each)

@@ -25,6 +25,7 @@ from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.written import EnvFile, ProjectText, Text
 from updater_core.targets.compose.reading.leftover import is_leftover
 
+# A paused container holds its ports and mounts like one that runs.
 AT_WORK = ("running", "restarting", "paused")
 _LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07
 _PROC_NET = {"tcp": _LISTENING, "tcp6": _LISTENING, "udp": "07", "udp6": "07"}
@@ -139,6 +140,7 @@ def _own(group: Group, engine: Engine) -> Iterator[Deployed]:
 
 def _others(own_ids: set[str], engine: Engine) -> Iterator[Deployed]:
     for listed in engine.all_containers():
+        # A stopped container holds no port; to inspect all of them would cost a request each.
         if listed.id in own_ids or listed.status not in AT_WORK:
             continue
         container, settings = engine.container(listed.id), engine.settings(listed.id)

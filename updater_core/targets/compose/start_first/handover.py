@@ -19,6 +19,7 @@ from updater_core.targets.compose.plan import ComposePlan, Move
 
 _LOOK_EVERY_SECONDS = 0.25
 _NEXT_START = "nothing to do: the next start carries on"
+# A command that hangs must not keep both generations up for ever.
 _DRAIN_COMMAND_SECONDS = 60.0
 _BEHIND_THE_DRAIN = {Step.SWITCH, Step.VERIFY, Step.COMMIT}
 
@@ -49,6 +50,7 @@ def start_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
         try:
             _up_beside(plan, tools, with_dependencies=plan.detail.with_dependencies)
         except ComposeError:
+            # Raises EngineUnavailable if the engine is gone: then Compose was not the cause.
             tools.engine.version()
             try:
                 _up_beside(plan, tools, with_dependencies=False)
@@ -58,6 +60,7 @@ def start_beside(plan: Plan[ComposePlan], tools: Tools) -> None:
 
 
 def _up_beside(plan: Plan[ComposePlan], tools: Tools, *, with_dependencies: bool) -> None:
+    # The total that Compose is to reach: after a kill some of the new ones are there already.
     wanted = {move.service: len(_old(move, plan, tools)) + move.replicas for move in plan.detail.moves}
     tools.compose.up(
         plan.detail.project,
@@ -110,6 +113,7 @@ def _drain(plan: Plan[ComposePlan], tools: Tools) -> None:
     """
     handover = plan.detail.handover
     old = [each for move in plan.detail.moves for each in _old(move, plan, tools) if each.status == "running"]
+    # All gone by an earlier try of this stage: nothing is left to drain.
     if not old:
         return
     for container in old if handover.drain_command else ():
@@ -150,6 +154,7 @@ def _watch_new(plan: Plan[ComposePlan], seconds: float, tools: Tools) -> None:
 
 def _replace_old(move: Move, plan: Plan[ComposePlan], tools: Tools) -> None:
     for container in _old(move, plan, tools):
+        # Before each stop: the last old container must not go while the new ones do not serve.
         _watch_new(plan, 0.0, tools)
         tools.tell(Step.SWITCH, f"stopping {container.name}")
         tools.engine.stop_container(container.id)
@@ -186,6 +191,8 @@ def put_back(plan: Plan[ComposePlan], cause: Cause, tools: Tools) -> bool:
     Those that may be drained take no requests, whatever they look like. If one of the old ones is not left,
     they have to be brought up.
     """
+    # A command that tells an application to drain cannot be taken back by us; a new container of the old
+    # release can serve.
     is_drained = bool(plan.detail.handover.drain_command) and cause.step in _BEHIND_THE_DRAIN
     for move in plan.detail.moves:
         drained = _old(move, plan, tools) if is_drained else []
