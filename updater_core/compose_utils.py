@@ -49,6 +49,7 @@ _RECREATE_WORDS: Mapping[Recreate, list[str]] = {
     Recreate.ALL: ["--force-recreate"],
     Recreate.NONE: ["--no-recreate"],
 }
+# `--dry-run` came with it.
 _DRY_RUN_SINCE = (2, 17)
 _STACK_CONFIG_SINCE = (23, 0)
 # the machine-readable one first; 2.26 refuses it
@@ -115,6 +116,7 @@ def detect(environment: Mapping[str, str]) -> Command:
 
     A standalone `docker-compose` may itself be v2: the version it prints decides.
     """
+    # The plugin first: if both are there, it is the one that is kept up to date.
     for words in (("docker", "compose"), ("docker-compose",)):
         if shutil.which(words[0], path=environment.get("PATH")) is None:
             continue
@@ -155,6 +157,7 @@ def project_environment(
     found = {**environment, "PWD": directory} if is_v1 else {**environment, "PWD": directory, **_SWITCHES}
     if not home:
         return found
+    # HOME is the operator's for `~` in the file; logins stay those of our own user.
     own_folder = str(Path(environment.get("HOME", "/root")) / ".docker")
     return {**found, "HOME": home, "DOCKER_CONFIG": environment.get("DOCKER_CONFIG", own_folder)}
 
@@ -170,10 +173,13 @@ def project_words(project: Project, *, is_v1: bool, replaced: Mapping[str, str])
         words += ["-f", replaced.get(path, path)]
     for path in _env_files(project, replaced):
         words += ["--env-file", path]
+    # All profiles: 2.26.1 does not find a service that a named one depends on if its profile is off, even
+    # with `--no-deps`.
     return words if is_v1 else [*words, "--profile", "*"]
 
 
 def _env_files(project: Project, replaced: Mapping[str, str]) -> list[str]:
+    # Named only in place of the file: if it were always named, Compose would want it to be there.
     default = str(Path(project.directory) / ".env")
     if not project.env_files and default in replaced:
         return [replaced[default]]
@@ -353,6 +359,7 @@ def _run(child: _Child) -> Result:
             errors="replace",
             cwd=child.directory,
             env=dict(child.environment),
+            # A Ctrl-C at our terminal must not end a recreate half-way.
             start_new_session=True,
             pass_fds=child.lock_fds,
         )

@@ -64,6 +64,7 @@ def default_dotenv_path(config_path: Path, environment: Mapping[str, str]) -> Pa
 
     Without `CONFIG_FILE`, the one in the working directory is the second choice.
     """
+    # Whoever names a file means what is beside it, and no `.env` of whatever folder they stand in.
     folders = [config_path.parent] if environment.get("CONFIG_FILE") else [config_path.parent, Path()]
     return next((folder / ".env" for folder in folders if _is_there(folder / ".env")), None)
 
@@ -109,6 +110,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         raw = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ConfigError([f"{place}: {not_json.explanation(text, error)}"]) from None
+    # Numbers of more than 4300 digits, which Python refuses, and a nesting beyond its stack.
     except (ValueError, RecursionError):
         raise ConfigError(
             [f"{place}: a number or a nesting beyond all bounds; write a plain configuration"]
@@ -134,6 +136,7 @@ def _placed(problems: Sequence[str], text: str, place: Path, environment: Mappin
     lines = json_places.lines_of(text)
     placed: list[str] = []
     for problem_text in problems:
+        # A problem begins with its key's path by convention, from which the line is found.
         path = problem_text.partition(": ")[0]
         line = json_places.line_of(lines, path)
         at = f"{place}: line {line}: " if line else f"{place}: "
@@ -142,6 +145,8 @@ def _placed(problems: Sequence[str], text: str, place: Path, environment: Mappin
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
+    # JSON takes the last of two equal keys without a word; here that would be an option that counts for
+    # nothing.
     keys = [key for key, _ in pairs]
     repeated = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
     return {**dict(pairs), **({_TWICE: repeated} if repeated else {})}
@@ -196,6 +201,7 @@ def parse(raw: Any, environment: Mapping[str, str], path: str = "") -> Config:
     tokens = reading.api_tokens(top)
     reading.problems += [*rules.api_problems(top, tokens)]
     reading.problems += [*rules.twin_names(entries), *places.twin_groups(entries)]
+    # Groups are built from whole services, so they are judged once each entry by itself is right.
     if reading.problems:
         raise ConfigError(reading.problems)
     services = tuple(service_of(service, registry, top) for service, registry in entries)
@@ -302,6 +308,7 @@ class _Reading:
         """
         if self.defaults is None:
             return service
+        # What is not said, and has a meaning for this service, comes from `defaults`.
         shared = self.defaults.given - service.given - places.without_meaning(service.given)
         if any(key in service.given for key in SELECTORS):
             shared -= {*SELECTORS}
@@ -348,6 +355,7 @@ class _Reading:
         """Return what `raw` stands for; None, and the problem noted, if it is wrong."""
         kind, is_variable = option.kind, at == option.variable
         try:
+            # In a hook `${NAME}` is the shell's; in a variable it would be a second round of substitution.
             given = raw if is_variable or kind.is_shells else _mapped(raw, self._substituted)
         except ValueError as error:
             self.problems.append(f"{at}: {error}")

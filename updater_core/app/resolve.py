@@ -71,6 +71,8 @@ class Resolver:
         """
         try:
             decision = self._listed_and_decided()
+            # The image that runs may have got a digest by somebody's pull since it was cached; an update to
+            # what runs already would restart it for nothing.
             if isinstance(decision, Update) and self._is_seen_anew():
                 decision = self._listed_and_decided()
         finally:
@@ -118,6 +120,7 @@ class Resolver:
             for digest in self.observed.unproven_digests:
                 self.registry.digest(replace(current, tag=None, digest=digest))
         except NotFound:
+            # A pull-through cache may not know a digest that it has served by its tag.
             if self._is_behind_its_tag():
                 return None
             detail = f"it is built here: {current.key} does not have the image that runs"
@@ -164,6 +167,7 @@ class Resolver:
     def _decide(self) -> Decision:
         """Return the decision: `select` says what it still needs, and each question is one request."""
         current, memo = self.observed.current, Memo(self.budget)
+        # Each round asks only for what the decision depends on by now, which mostly is one digest.
         while True:
             history = observed_tags.history_of(self._known(), self.service.name, current.key)
             decision = select.decide(self._observation(), self.service.policy, history, self.now, memo)
@@ -204,6 +208,7 @@ class Resolver:
         try:
             self.digests[tag] = self.registry.digest(asked)
         except (NotAnImage, NotFound) as error:
+            # A current tag that is gone is what there is to say; there is no other candidate to go on to.
             if self._is_current(tag):
                 raise
             self.contents[tag] = Hold(error.reason, str(error), error.remedy, available=asked)

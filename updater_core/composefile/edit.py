@@ -85,6 +85,7 @@ def set_image(
         texts = {edit.path: edit.after for edit in edits}
         images = {service: before.sites[service].image for service in services}
         new = {service: wanted(image, targets[image.key]) for service, image in images.items()}
+        # Resolved once more from the new text: a variable may reach images that nobody thought of.
         _prove_references(before, survey(_with(files, texts), _with(env_files, texts)), new)
         return edits
     except Refused as refused:
@@ -102,6 +103,7 @@ def trial_edits(files: Sequence[SourceFile], located: Sequence[Located]) -> tupl
     for place in sorted(places.values(), key=lambda each: each.start, reverse=True):
         before = texts[place.path]
         known = found.get(place.path, Edit(place.path, before, before))
+        # Any other text will do; a digit keeps the reference valid in every form.
         after = f"{known.after[: place.end]}0{known.after[place.end :]}"
         mark = Mark(place.kind, place.key, place.text, f"{place.text}0")
         found[place.path] = Edit(place.path, before, after, (mark, *known.marks))
@@ -143,6 +145,7 @@ def _splices(seen: Survey, services: Sequence[str], targets: Mapping[str, ImageR
             raise Refused(image.obstacle.detail, image.obstacle.remedy, image.obstacle.reason)
         _check_group(services, image.takers)
         splice = _splice(seen.sites[service], targets)
+        # Two services may share the place, and agree on what to write there.
         if found.setdefault(splice.place.spot, splice).new != splice.new:
             raise Refused(
                 f"{splice.place.key} would need two values at once", "Give each image a variable of its own."
@@ -185,6 +188,7 @@ def _splice(site: Site, targets: Mapping[str, ImageRef]) -> Splice:
             f"{whole} cannot be written as {site.node.value!r}", "Keep the whole tag in one variable."
         )
     template, piece = site.place.text, site.piece
+    # Only the piece: `${TAG:-1.2}` keeps its operator, and the operator's quotes stay.
     new = template[: piece.start] + text + template[piece.end :]
     node_start = None if site.place.kind == VARIABLE else start_of(site.node)
     change = (piece.text, text)

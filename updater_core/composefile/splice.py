@@ -59,6 +59,7 @@ def decode(data: bytes) -> str:
 
     Raises ValueError with a sentence if it is not UTF-8.
     """
+    # Compose takes UTF-16; an edit in it would need every position in another unit.
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8")
     try:
@@ -96,6 +97,7 @@ def last_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]
         raise Refused(f"{variable} is not set in {file.path}", f"Set {variable} there.")
     start, end = found[-1].start, found[-1].end
     text = file.text[start:end]
+    # Quotes and escapes in an env file have rules of their own; only a value that needs none is edited.
     if not found[-1].template and not interpolation.is_reference_text(text):
         raise Refused(f"{file.path}: the value of {variable} is not plain", f"Write {variable} as KEY=value.")
     return Place(VARIABLE, file.path, variable, start, end, text)
@@ -103,6 +105,7 @@ def last_assignment(file: SourceFile, variable: str, found: Sequence[Assignment]
 
 def image_place(document: Document, service: str, node: ScalarNode) -> Place:
     """Return the place of an image that stands in a service as one text."""
+    # Positions in the file's text count the byte-order mark, those of a document do not.
     start, end = (index + document.offset for index in yaml_nodes.span(document, node))
     return Place(SERVICE, document.path, service, start, end, node.value)
 
@@ -115,6 +118,7 @@ def put_back(current_text: str, edit: Edit) -> str | None:
 
     A mark that says the old already is left; None if one says neither or is gone: the text is no longer ours.
     """
+    # The usual outcome, in which nothing has to be found again.
     if current_text in (edit.before, edit.after):
         return edit.before
     file = SourceFile(edit.path, current_text)
@@ -128,6 +132,7 @@ def put_back(current_text: str, edit: Edit) -> str | None:
 def _backwards(file: SourceFile, mark: Mark) -> Splice:
     """Return the splice that puts one mark back, in a text that may have changed around it."""
     splice = _own_variable(file, mark) if mark.kind == VARIABLE else _own_image(file, mark)
+    # A third text is the operator's, written while the update was under way.
     if splice.place.text not in (mark.old, mark.new):
         raise Refused(f"{file.path}: {mark.key} is no longer ours")
     return splice
@@ -138,6 +143,7 @@ def _own_variable(file: SourceFile, mark: Mark) -> Splice:
 
 
 def _own_image(file: SourceFile, mark: Mark) -> Splice:
+    # The last document wins, as in Compose's own merge.
     for document in reversed(yaml_nodes.documents(file.path, file.text)):
         services = services_of(document)
         service = yaml_nodes.lookup(services, mark.key) if services else None
@@ -158,6 +164,7 @@ def spliced(file: SourceFile, splices: Sequence[Splice]) -> str:
     Raises Refused if it cannot be proven that nothing else is changed.
     """
     text = file.text
+    # From the end, so that no splice moves the place of another.
     for splice in sorted(splices, key=lambda splice: splice.place.start, reverse=True):
         text = text[: splice.place.start] + splice.new + text[splice.place.end :]
     if not _is_proven(file, text, splices):
@@ -171,6 +178,8 @@ def _is_proven(file: SourceFile, text: str, splices: Sequence[Splice]) -> bool:
         before, after = (yaml_nodes.documents(file.path, each) for each in (file.text, text))
         return yaml_nodes.is_same_but(before, after, nodes_changed)
     values = {splice.place.start: splice.new for splice in splices}
+    # An env file has no tree to compare: every assignment has to be there, in its order, with its old text or
+    # ours.
     wanted = [(key, values.get(start, raw)) for key, start, raw in _raw_values(file.text)]
     return wanted == [(key, raw) for key, _, raw in _raw_values(text)]
 

@@ -36,12 +36,14 @@ def by_push(context: SelectionContext, matched: Iterable[MatchedTag]) -> Candida
         for tag in tags
         if not tag.pushed_at
     )
+    # With times for some, the others are merely left out; with none, nothing at all is known.
     if tags and not ranked:
         return CandidateSet(
             (), None, rejected, "", _no_push_time("the registry gives no push time for any of them")
         )
     if context.current_text is None:
         return _above_own(context, ranked, rejected)
+    # The tag may be gone from the list by now; its time was noted while it was there.
     remembered = context.history.pushed.get(context.current)
     floor = max((time for time, tag in ranked if _is_what_runs(context, tag)), default=remembered)
     if floor is None and not context.policy.allow_downgrade:
@@ -59,6 +61,7 @@ def _above_own(
     if floor is None:
         return CandidateSet(ranked, None, rejected, "the newest push")
     running = context.observation.running_digests
+    # What runs under another name is as new as what runs, whenever that name was pushed.
     level = [(max(time, floor) if tag.digest in running else time, tag) for time, tag in ranked]
     return CandidateSet(level, floor, rejected, "the newest push")
 
@@ -69,6 +72,7 @@ def _is_surely_what_runs(context: SelectionContext, tag: Tag) -> bool:
     A tag such as `latest` may have moved on since, which its digest shows.
     """
     running = context.observation.running_digests
+    # By digest first: the tag's name may lead to a later image than the one that runs.
     return tag.digest in running if tag.digest and running else tag.name == context.current
 
 
@@ -105,6 +109,8 @@ def by_first_sight(
     if isinstance(later, Ask):
         return later
     floor = next((rank for rank, tag in later if tag.name == context.current), floor)
+    # The current tag came after the first listing, so nothing of that can be newer: its build times need not
+    # be asked for.
     out_of_reach = floor is not None and floor[0] == 1 and not context.policy.allow_downgrade
     if out_of_reach or not with_baseline:
         return _without_baseline(context, later, baseline, floor)
@@ -134,6 +140,7 @@ def _arrivals(
     for seen, tag in later:
         groups.setdefault(seen.seen_at, []).append(tag)
     since = floor[1] if floor is not None and floor[0] == 1 else _BEFORE_ALL
+    # Groups below the current tag cannot be chosen, so no requests are spent on their build times.
     recent = [groups[time] for time in sorted(groups, reverse=True) if time >= since]
     times = _build_times(context, _came_together(recent))
     if isinstance(times, Ask):
@@ -154,8 +161,10 @@ def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
 
 def _is_ordered(context: SelectionContext, tags: Sequence[Tag], times: Mapping[str, datetime]) -> bool:
     """Return whether the build times tell which of these tags is the newest."""
+    # Without its own time the current tag cannot be compared, and might be the newest.
     is_lost = context.current not in times and any(tag.name == context.current for tag in tags)
     known = {times[tag.name] for tag in tags if tag.name in times}
+    # Reproducible builds give all images one time, which orders nothing.
     return len(known) > 1 and not is_lost
 
 
@@ -248,6 +257,7 @@ def _seen_floor(context: SelectionContext) -> SeenRank:
     """
     listed = any(tag.name == context.current for tag in context.observation.tags or ())
     seen = context.history.seen.get(context.current)
+    # New to us since this very listing, as is everything else that is new in it.
     if seen is None and listed:
         return 1, context.now, _BEFORE_ALL
     if seen is None or (seen.baseline and seen.created_at is None and not listed):

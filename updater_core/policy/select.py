@@ -81,6 +81,7 @@ def decide(
         left, observation.current, observation.running_digests
     ):
         return _decide(observation, policy, history, now, memo)
+    # Judged from the release that was left, or that one would be the newest and be taken again.
     as_left, history_of_left = after_rollback.as_if_left_still_ran(left, observation, history)
     outcome = _decide(as_left, policy, history_of_left, now, memo)
     return (
@@ -97,6 +98,7 @@ def _decide(
     if selector is None:
         outcome = _watch(observation, policy, history, now)
         return explain.without_version(outcome, observation.current, policy)
+    # A part of a list, or none, could make an old tag look like the newest.
     if observation.tags is None:
         return Hold(Reason.LISTING_INCOMPLETE, "the list of tags is not known", "wait for the next check")
     try:
@@ -141,6 +143,7 @@ def _examine(context: SelectionContext, tag: Tag) -> Decision | Ask:
     held = explain.known(observation, tag.name)
     if held:
         return held
+    # The current tag's own push time is that of a new image behind it, which only its digest shows.
     if tag.name != context.current:  # its push time alone may settle it, without a request
         held = _too_young(context, tag, None)
         if held:
@@ -162,6 +165,7 @@ def _examine(context: SelectionContext, tag: Tag) -> Decision | Ask:
             ),
             available=target,
         )
+    # Age before signature, and both before the manifest: each question costs more than the one before.
     trust = _too_young(context, tag, target) or explain.unsigned(context, target)
     held_or_ask = trust or explain.still_to_ask(observation, tag.name)
     if held_or_ask:
@@ -176,6 +180,7 @@ def _too_young(context: SelectionContext, tag: Tag, target: ImageRef | None) -> 
     Without its digest (no `target`) only a push time can say so.
     """
     policy, now = context.policy, context.now
+    # Times of two clocks are never compared.
     by_registry = context.observation.clock is TimeSource.REGISTRY and tag.pushed_at is not None
     if policy.min_age_seconds <= 0 or (target is None and not by_registry):
         return None
@@ -190,6 +195,7 @@ def _digest_since(context: SelectionContext, name: str, target: ImageRef | None)
         context.history.digest_seen.get(digest or ""),
         seen.seen_at if seen and seen.digest == digest else None,
     ]
+    # The earlier of the two: one is of this service, the other of the whole repository.
     return min((time for time in moments if time), default=None)
 
 
@@ -256,6 +262,7 @@ def _by_push(context: SelectionContext, matched: Sequence[MatchedTag]) -> Decisi
     """
     if context.observation.clock is TimeSource.REGISTRY:
         return _choose(context, context.memo.get(context, "push", lambda: by_push(context, matched)))
+    # A tag that came later settles it mostly, and without any request.
     if not has_baseline_only(context, matched):
         candidates = by_first_sight(context, matched, with_baseline=False)
         outcome = candidates if isinstance(candidates, Ask) else _choose(context, candidates)
@@ -296,6 +303,7 @@ def _reach(
     """
     if candidates.floor is None:
         return candidates.ranked, []
+    # Equal counts as above: the current tag itself has to stay a candidate.
     above = [entry for entry in candidates.ranked if entry[0] >= candidates.floor]
     if context.policy.allow_downgrade and not above:
         return candidates.ranked, []
@@ -314,6 +322,7 @@ def _newest_first(context: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) 
     ranked = sorted(reach, key=lambda entry: entry[0], reverse=True)
     for _, group in itertools.groupby(ranked, key=lambda entry: entry[0]):
         tied = [tag for _, tag in group]
+        # Among equals the current tag wins: there is no reason to write another spelling of it.
         current = [tag for tag in tied if tag.name == context.current]
         if current:
             yield current[0]
@@ -324,6 +333,7 @@ def _newest_first(context: SelectionContext, reach: Sequence[tuple[Rank, Tag]]) 
 def _tie(context: SelectionContext, name: str) -> tuple[Any, ...]:
     version = parse_tag(name)
     key = (precedence(version),) if version else ()
+    # `v1.2.3` and `1.2.3` are one version; the spelling of the file is kept.
     alike = context.selector.order is Order.VERSION and name.startswith("v") == context.current.startswith(
         "v"
     )
@@ -348,6 +358,7 @@ def _put_back(context: SelectionContext, tag: Tag, target: ImageRef) -> Hold | N
     known = context.history.digest_seen
     then = known.get(target.digest or "")
     running = max((known[d] for d in context.observation.running_digests if d in known), default=None)
+    # Only if both were seen here is it certain which of them is the older one.
     if context.policy.allow_downgrade or then is None or running is None or then >= running:
         return None
     if (

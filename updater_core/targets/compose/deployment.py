@@ -47,6 +47,8 @@ class ComposeDeployment:
         yield Stage(
             Step.PULL, self._fetch, f"pulling {', '.join(part.image.text for part in parts(self.plan))}"
         )
+        # Only for an image whose registry gave nothing by its digest. It moves a tag, so the journal knows of
+        # it before.
         if self.plan.detail.former_tags:
             yield Stage(Step.PULL, self._fetch_by_tag, is_recorded=True)
 
@@ -98,6 +100,7 @@ class ComposeDeployment:
 
     def _edit(self) -> None:
         file_edits.replace_files(self._staged, self._tools)
+        # After the file, whose replacement may still be refused because the operator was faster.
         images.tag_new(self.plan, self._tools)
 
     def _restart(self) -> None:
@@ -108,6 +111,7 @@ class ComposeDeployment:
         gate.gate_new(self.plan, self._tools)
 
     def _verify(self) -> None:
+        # After the gate: a container that an impatient restart replaced in the meantime is seen here.
         verified = gate.verify_new(self.plan, self._tools)
         self._notes = (*verified, *file_edits.changed_meanwhile(self.plan, self._tools))
 
@@ -162,8 +166,11 @@ class ComposeDeployment:
 
     def restore(self, cause: Cause) -> None:
         is_beside = self.plan.strategy == START_FIRST
+        # Beside the new ones the old containers have never stopped, so that nothing may have to be brought
+        # up.
         if not (is_beside and handover.put_back(self.plan, cause, self._tools)):
             self._bring_up_old(cause)
+        # In either strategy: `rolled back` is said only of what was seen.
         self._tools.reached(Step.VERIFY, True)
         gate.verify_old(self.plan, self._tools)
 
@@ -185,6 +192,7 @@ class ComposeDeployment:
 
     def finish(self, outcome: Outcome) -> None:
         plan = self.plan
+        # One generation back is kept for `--rollback`, whatever came of this update.
         keep = {move.old_image_id for move in plan.detail.moves}
         new = {part.new_retained for part in parts(plan) if part.new_retained}
         if isinstance(outcome, Committed):
@@ -220,6 +228,8 @@ class ComposeDeployment:
         A stop that a killed Compose asked for may still be under way.
         """
         may_be_stopping = cause.step in (Step.JOURNAL, Step.RESTART)
+        # A stop that a killed Compose asked for may still be under way, and takes a container down that
+        # looked well.
         for is_last in (False, False, True):
             try:
                 self._tools.reached(Step.RESTART, True)

@@ -41,6 +41,8 @@ def not_in_files(
     `names`: the services of these files. `detail`: what is wrong, with these names.
     """
     remedy = (
+        # In the order of how sure each is: a name that `docker ps` shows, then a service that runs elsewhere,
+        # then a likely typing error.
         _by_container_name(missing, known)
         or _by_other_file(service, missing, known)
         or _by_spelling(missing, names)
@@ -54,6 +56,7 @@ def started_elsewhere(service: ServiceConfig, name: str, known: Known) -> Hold |
     The configured file may then be a copy: an update of it would be seen nowhere.
     """
     own = {os.path.realpath(path) for path in service.compose_files}
+    # Something runs from the file, so it is in use, and only this service is missing.
     if any(path in own for path, _ in known):
         return None
     remedy = _by_other_file(service, name, known)

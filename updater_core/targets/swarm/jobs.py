@@ -25,6 +25,7 @@ from updater_core.targets.swarm import facts, gate
 from updater_core.targets.swarm.facts import SwarmService, SwarmTask
 from updater_core.targets.swarm.gate import Rollout, RolloutTrack
 
+# A migration or a backup may run for hours; a day without any change is a hang.
 _LONGEST_RUN_SECONDS = 86400.0
 _AT_WORK = ("preparing", "starting", facts.RUNNING)
 _FAILED = (facts.FAILED, facts.REJECTED)
@@ -43,6 +44,7 @@ def judge(
             Reason.TAKEN_OVER, f"{service.name} was given another image meanwhile ({service.image})"
         )
     run = _of_this_run(service, tasks)
+    # What the old run does is not undone by waiting for it, and its release was good before.
     if wanted.is_back and any(task.state in (facts.RUNNING, facts.COMPLETE) for task in run):
         return track, Proven()
     failure = None if wanted.is_back else _failure(service, run)
@@ -83,6 +85,7 @@ def _failure(service: SwarmService, run: Sequence[SwarmTask]) -> Failed | None:
         return gate.failure_of(rejected, has_run=False)
     failed = [task for task in run if task.state == facts.FAILED]
     failures = Counter(_place(service, task) for task in failed)
+    # The engine tries a place again until its own bound; a failure below that is still being dealt with.
     last = next((task for task in failed if failures[_place(service, task)] > service.attempts), None)
     return None if last is None else gate.failure_of(last, has_run=True)
 
@@ -92,6 +95,7 @@ def _has_completed(service: SwarmService, run: Sequence[SwarmTask]) -> bool:
     if service.completions is not None:
         return len(completed) >= service.completions
     places = {_place(service, task) for task in run}
+    # A global job wants one on each node, however many there are.
     return bool(places) and places == {_place(service, task) for task in completed}
 
 

@@ -114,6 +114,7 @@ def code_of(response: object) -> str | None:
         return None
     message = response.get("Error")
     code = str(message.get("Code", "")) if isinstance(message, dict) else ""
+    # Some answers carry the namespace of the error in front of a `#`.
     return code.rpartition("#")[2] or ("429" if _status(response) == 429 else "")
 
 
@@ -141,6 +142,7 @@ def is_image_missing(error: Exception) -> bool:
 
 def missing_images(error: Exception) -> frozenset[str]:
     """Return the tags and digests that AWS names as missing; it names the first one only."""
+    # `null` stands for the half of the id that was not given.
     return frozenset(_MISSING_TAG.findall(_message(error))) - {"null"}
 
 
@@ -181,6 +183,7 @@ def _denied(error: Exception, asked: Asked) -> Fault:
     guessed = f"{_ACRONYMS[operation]}:{operation}" if operation in _ACRONYMS else asked.action
     action = said[1] if said else guessed
     who = principal[1] if principal else asked.who
+    # This one right is not about a repository; IAM takes it for `*` alone.
     place = "*" if action.endswith("GetAuthorizationToken") else "this repository"
     remedy = (
         f"allow {action} on {place} in the IAM policy; a repository of another account has to allow it "
@@ -200,6 +203,7 @@ def _bad_signature(error: Exception, code: str, asked: Asked) -> Fault:
 
 
 def _unanswered(error: Exception, asked: Asked) -> Fault:
+    # By name and not by class: to import botocore costs memory, also on a host without ECR.
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, MalformedCredentials):
         remedy = "check ~/.aws/config; try `aws sts get-caller-identity` as the updater's user"

@@ -64,6 +64,7 @@ class GoogleRegistry:
     def digest(self, reference: ImageRef) -> str:
         """Return the digest behind the tag now: from this cycle's tag list, if any, else by one HEAD."""
         listed = self.session.cycle.known(self._list_key(reference))
+        # The list had the digest of each tag, so the same cycle needs no HEAD.
         if isinstance(listed, _Listing) and reference.tag and not reference.digest:
             digest = next((tag.digest for tag in listed.tags if tag.name == reference.tag), None)
             if digest:
@@ -100,6 +101,8 @@ class GoogleRegistry:
         Raises AuthFailed if the account named for this registry cannot be used.
         """
         identity = self._identity(self.reference)
+        # The engine pulls by itself, so a repository that was never tried without an account gets the
+        # machine's.
         if identity is None and not self._docker_login() and self._key("public") not in self.session.texts:
             identity = identities.of_machine(self.session)
         return identity.credential(self._access(self.reference)) if identity else self._docker_login()
@@ -225,6 +228,7 @@ def _read_all(oci: OciRegistry, repository: str) -> _Listing:
         has_times = has_times and isinstance(manifest, dict)
         for tag in _tags(manifest if isinstance(manifest, dict) else {}, oci.session.clock.now()):
             known = found.get(tag.name)
+            # A tag that moves between two pages is in both; the later upload is where it is now.
             found[tag.name] = tag if known is None or _when(known) < _when(tag) else known
     every = (name for name in names | dict.fromkeys(found) if is_tag(name) and not is_generated(name))
     return _Listing(tuple(found.get(name, Tag(name)) for name in every), has_times)

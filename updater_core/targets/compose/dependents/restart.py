@@ -9,6 +9,7 @@ from updater_core.protocols import Recreate, Tools
 from updater_core.targets.compose import recreate
 from updater_core.targets.compose.plan import ComposePlan, of_dependents
 
+# Without the group a dependent has no network at all, so waiting for longer costs more than it protects.
 _LONGEST_WAIT_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.25
 
@@ -37,6 +38,7 @@ def _needed(dependent: Plan[ComposePlan], tools: Tools) -> Recreate | None:
     for move in dependent.detail.dependents:
         found = tools.engine.containers(dependent.detail.project.name, move.service)
         if any(recreate.has_lost_its_namespace(each, tools) for each in found):
+            # Compose sees no difference in a container whose namespace is gone, so it has to be forced.
             return Recreate.ALL
         if len(found) < move.replicas or any(each.status != "running" for each in found):
             how = Recreate.CHANGED
