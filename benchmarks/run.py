@@ -32,6 +32,7 @@ SUBJECTS: Mapping[str, str] = {
     "tags-version": "tags_rows.by_version",
     "tags-glob": "tags_rows.by_glob",
     "tags-regex": "tags_rows.by_regex",
+    "tags-kinds": "tags_rows.by_kind",
 }
 _ROWS_OF = "--rows-of"
 

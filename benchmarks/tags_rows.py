@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd
+from benchmarks import crowd, tag_lists
 from benchmarks.measure import peak_megabytes, reset_peak, resident_megabytes, spent
 from benchmarks.table import FigureRow
 from updater_core.app import cycle
+from updater_core.models import Follow, ImageRef, Policy, Tag
+from updater_core.policy.observation import History, Observation
+from updater_core.policy.select import decide
 
 _TAGS = 20_000
+_POLICIES = {
+    "follow": Policy(follow=Follow.MAJOR),
+    "semver_pattern": Policy(semver_pattern="*"),
+    "tag_regex": Policy(tag_regex="(?P<version>.+)"),
+    "compare": Policy(tag_regex="(?P<compare>.+)"),
+    "tag_pattern": Policy(tag_pattern="*"),
+}
 
 
 def by_version() -> Iterator[FigureRow]:
@@ -34,6 +46,28 @@ def by_glob() -> Iterator[FigureRow]:
 def by_regex() -> Iterator[FigureRow]:
     """Yield the figures of choosing the greatest of what a group caught."""
     return _rows("regex", tag_regex=r"(?P<compare>.*)")
+
+
+def by_kind() -> Iterator[FigureRow]:
+    """Yield the choice alone among lists of every kind, by the policy that takes longest for it."""
+    for kind in tag_lists.KINDS:
+        current, names = tag_lists.of_kind(kind, _TAGS)
+        listed = tuple(map(Tag, names))
+        slowest = max(map(partial(_decided, current, listed), (*_POLICIES,)))
+        seconds, name = slowest
+        yield FigureRow(
+            f"choice among 20,000 {kind}, {name}, CPU", f"{seconds:.2f} s", "0.30 s", seconds < 0.3
+        )
+
+
+def _decided(current: str, listed: tuple[Tag, ...], name: str) -> tuple[float, str]:
+    """Return the CPU seconds of the faster of two decisions, and the policy's name."""
+    observation = Observation(ImageRef("docker.io", "library/app", current), frozenset({"-"}), tags=listed)
+
+    def decide_once() -> None:
+        decide(observation, _POLICIES[name], History(), datetime.now(UTC))
+
+    return min(spent(decide_once).cpu_seconds for _ in range(2)), name
 
 
 def _rows(name: str, **policy: Any) -> Iterator[FigureRow]:

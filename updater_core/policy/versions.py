@@ -105,13 +105,15 @@ def _admitted(kin: Sequence[Candidate], rules: _Rules) -> tuple[list[tuple[Rank,
     ranked: list[tuple[Rank, Tag]] = []
     rejected: list[Rejected] = []
     for tag, version in kin:
-        key = rank(version)
-        # The reason that an operator can do something about comes first.
-        fault = _prerelease_fault(version, rules) or _fault(version, key, rules)
-        if fault:
-            rejected.append(Rejected(tag.name, *fault))
-        else:
+        # The reason that an operator can do something about comes first, and it needs no rank.
+        fault = _prerelease_fault(version, rules)
+        if fault is None:
+            key = rank(version)
+            fault = _fault(version, key, rules)
+        if fault is None:
             ranked.append((key, tag))
+        else:
+            rejected.append(Rejected(tag.name, *fault))
     return ranked, rejected
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class FamilyVersion:
         """Return whether the numbers tell a small step from a large one; those of a date or build do not."""
         if self.is_date or self.form != "#":
             return not self.is_date
-        word = _LAST_WORD.search(self.prefix)
+        word = _LAST_WORD.fullmatch(self.prefix)
         is_build = word is not None and word[1].lower() in words.BUILD_WORDS
         is_large = self.numbers[0] >= _FEWEST_LARGE and self.numbers[0] not in words.YEARS
         return not is_build and not is_large
@@ -65,12 +66,15 @@ _USUAL = re.compile(r"([vV]?)([0-9]{1,6}(?:\.[0-9]+)*)((?:-(?!(?:[wW]?[0-9]{2}-|
 _JAVA_UPDATE = re.compile(r"[0-9]+u[0-9]+(?:-b[0-9]+(?:\.[0-9]+)?)?(?![0-9A-Za-z])")
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _FORMS = (words.DASHED_DATE, words.DATE_AND_TIME, words.WEEK, _JAVA_UPDATE, _DOTTED)
+_VERSION = re.compile("|".join(form.pattern for form in _FORMS))  # the first that fits
+_BEGINS_WITH_NUMBER = re.compile(r"[vV]?(?=[0-9])")
 _START = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))[vV]?(?=[0-9])")
 _GLUED_START = re.compile(r"([A-Za-z]+)(?=[0-9])")
 _GLUED_PIECE = re.compile(rf"(?<=[-_])[A-Za-z]{{1,{_LONGEST_PREFIX}}}(?=[0-9])")
 _GLUED_BUILD = re.compile(rf"(?<=[-_.])(?:{'|'.join(sorted(words.BUILD_WORDS))})(?=[0-9]+(?:$|[-_]))")
-_LAST_WORD = re.compile(r"([A-Za-z]+)[-_.]*$")
+_LAST_WORD = re.compile(r"(?:.*[^A-Za-z])?([A-Za-z]+)[-_.]*")  # from the end, as text may be long
 _PIECES = re.compile(r"[-_.]")
+_MOST_SEPARATORS = 24  # a tag of more pieces names no version: twice as many as any that people publish
 
 
 def read(text: str) -> FamilyVersion | None:
@@ -84,6 +88,8 @@ tail=Tail(shape='-alpine3.20', prerelease=(), counters=(), is_channel=False, pos
     >>> read("latest"), read("5a81b1e6"), read("alpine3.20"), read("1234567"), read("pr-123")
     (None, None, None, None, None)
     """
+    if len(text) > _MOST_SEPARATORS and sum(map(text.count, "-_.")) > _MOST_SEPARATORS:
+        return None
     usual = _USUAL.fullmatch(text)
     if usual is not None:
         return _read_usual(*usual.groups())
@@ -107,12 +113,12 @@ def _read_usual(prefix: str, version: str, rest: str) -> FamilyVersion:
 @functools.lru_cache(maxsize=4096)
 def _without_commits(prefix: str) -> str:
     """Return the text in front of a version with each commit's hash as `<commit>`."""
-    return "".join("<commit>" if names_commit(piece) else piece for piece in re.split(r"([-_.])", prefix))
+    return words.COMMIT_PIECE.sub("<commit>", prefix)
 
 
 def names_commit(piece: str) -> bool:
     """Return whether a piece of a tag between separators is a commit's hash."""
-    return words.commit_end(piece, 0) == len(piece) > 0
+    return words.COMMIT_PIECE.fullmatch(piece) is not None
 
 
 def names_build(tag: str) -> bool:
@@ -162,19 +168,20 @@ def as_semver(version: FamilyVersion) -> TagVersion:
 
 def _place_of_version(text: str) -> Place | None:
     """Return the text's version; None if no number in it is one."""
-    found = re.match(r"[vV]?(?=[0-9])", text)
+    found = _BEGINS_WITH_NUMBER.match(text)
     if found:  # a tag that begins with a number means that number
         place = _version_at(text, found.end())
         return place or _build_after(text)
-    places = _places(text)
-    exact = (place for place in places if place[2] != "#")
-    first = next(exact, None) or next(iter(places), None)
-    return first or _glued_place(text) or _glued_behind_platform(text) or _build_after(text)
+    short = None
+    for place in _places(text):
+        if place[2] != "#":
+            return place
+        short = short or place
+    return short or _glued_place(text) or _glued_behind_platform(text) or _build_after(text)
 
 
-def _places(text: str) -> list[Place]:
-    """Return every number that begins a piece of the text and may be a version, from left to right."""
-    places: list[Place] = []
+def _places(text: str) -> Iterator[Place]:
+    """Yield every number that begins a piece of the text and may be a version, from left to right."""
     architecture = words.ARCHITECTURES.match(text)
     end = architecture.end() if architecture else 0
     after_platform = False  # `17` of `temurin-17-boot` names a platform, and `23` of `jdk-21-and-23` does too
@@ -187,8 +194,7 @@ def _places(text: str) -> list[Place]:
         if _names_platform(text, place) or (after_platform and is_short):
             after_platform = True
         elif not (is_short and _is_topic(text, place[0])):
-            places.append(place)
-    return places
+            yield place
 
 
 def _glued_place(text: str) -> Place | None:
@@ -232,7 +238,7 @@ def _names_platform(text: str, place: Place) -> bool:
     Such numbers have one or two parts; a date, or more parts (`jdk-17.0.2`), is a release.
     """
     start, end, form = place
-    word = _LAST_WORD.search(text[:start])
+    word = _LAST_WORD.fullmatch(text[:start])
     if word is None or word[1].lower() not in words.PLATFORM_WORDS:
         return False
     is_exact = form not in ("#", "#.#") or words.FIRST_COUNTER.match(text, end) is not None
@@ -241,7 +247,7 @@ def _names_platform(text: str, place: Place) -> bool:
 
 def _is_topic(text: str, start: int) -> bool:
     """Return whether the number at `start` says which change is in the image (`pr-123`)."""
-    word = _LAST_WORD.search(text[:start])
+    word = _LAST_WORD.fullmatch(text[:start])
     return word is not None and word[1].lower() in words.TOPIC_WORDS
 
 
@@ -249,10 +255,7 @@ def _version_at(text: str, start: int) -> Place | None:
     """Return the version that begins exactly at `start`."""
     if words.COMMIT.match(text, start):
         return None
-    for form in _FORMS:
-        found = form.match(text, start)
-        if found:
-            break
+    found = _VERSION.match(text, start)
     if found is None or not _is_plausible(found[0]):
         return None
     return start, found.end(), NUMBER.sub("#", found[0])

@@ -44,6 +44,10 @@ _LAST_NUMBER, _LAST_DOTTED = re.compile("[0-9]+$"), re.compile(r"[0-9]+(?:\.[0-9
 # No part of these is a date, a commit's hash or a word's number: 60 of them are read at once.
 _SHORT_NUMBERS = re.compile(r"(?:-[0-9]{1,3}(?![0-9A-Za-z._]))+")
 _PIECE = re.compile(".[^-_]*")
+# Pieces that are no commit, date or counter: letters, perhaps digits behind them that count nothing.
+_WITHOUT_COUNTER = re.compile(r"(?:[-_](?!g[0-9a-f]{7})[A-Za-z]+(?![0-9A-Za-z.]))+")
+_CHANNEL = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(CHANNEL_WORDS))})(?![A-Za-z])", re.IGNORECASE)
+_SOME_COMMIT = "abcdef0"
 
 
 def read_usual_tail(rest: str, *, is_three_part: bool) -> Tail:
@@ -75,22 +79,31 @@ def read_tail(text: str, *, is_three_part: bool) -> Tail:
     """
     if not text:
         return NO_TAIL
-    post = words.POST_RELEASE.match(text)
+    post = words.POST_RELEASE.match(text) if text[0] == "." else None
     prerelease, rest = ((), text[post.end() :]) if post else _prerelease(text, is_three_part=is_three_part)
-    shape, counters = _counters(rest)
-    is_channel = any(word.lower() in CHANNEL_WORDS for word in words.WORD.findall(rest))
+    # Tails of one build after the other differ in the commit alone, so the cache below knows them.
+    shape, counters, is_channel = (
+        _variant(words.ANY_COMMIT.sub(_SOME_COMMIT, rest)) if rest else ("", (), False)
+    )
     return Tail(shape, prerelease, counters, is_channel, int(post[1]) if post else 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _variant(text: str) -> tuple[str, Numbers, bool]:
+    """Return the shape of a tail without prerelease, its counters, and whether it names a channel."""
+    return *_counters(text), _CHANNEL.search(text) is not None
 
 
 def _prerelease(text: str, *, is_three_part: bool) -> tuple[tuple[str, ...], str]:
     """Return the identifiers of the prerelease at the front of a tail, and what is left of it."""
-    glued = _GLUED_PRERELEASE.match(text)
+    is_parted = text[0] == "-"
+    glued = None if is_parted else _GLUED_PRERELEASE.match(text)
     if glued:  # 19beta3, 3.14.0a1, 1.0.0.RC1
         return (glued[1].lower(), glued[2]), text[glued.end() :]
-    dotted = words.DOTTED_PRERELEASE.match(text)
-    if dotted and is_three_part:
+    dotted = None if is_parted or not is_three_part else words.DOTTED_PRERELEASE.match(text)
+    if dotted:
         return (dotted[1].lower(),), text[dotted.end() :]
-    if not _BEGINS_WITH_PRERELEASE.match(text):
+    if not is_parted or not _BEGINS_WITH_PRERELEASE.match(text):
         return (), text
     edition = words.EDITION.search(text)
     if edition:  # `-rc42.ce.0` is a prerelease of `-ce.0`
@@ -115,6 +128,10 @@ def _counters(text: str) -> tuple[str, Numbers]:
     shape, counters, position = "", list[int](), 0
     is_first = True  # numbers count releases only directly behind the version; later they belong to a word
     while position < len(text):
+        plain = _WITHOUT_COUNTER.match(text, position)
+        if plain is not None:
+            shape, position, is_first = shape + plain[0], plain.end(), False
+            continue
         run = _SHORT_NUMBERS.match(text, position) if is_first else None
         found = (run[0], _values(run[0])) if run else _counter_at(text, position, is_first=is_first)
         if found is not None:

@@ -54,10 +54,15 @@ WEEK = re.compile(r"(?:19|20)[0-9]{2}[-.]?[wW](?:[0-4][0-9]|5[0-3])(?![0-9A-Za-z
 YEARS = range(1990, 2100)
 # With a letter and a digit, or with the `g` of `git describe` in front.
 COMMIT = re.compile(
-    r"(?:g?(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}|g[0-9a-f]{7,40})(?![0-9A-Za-z])", re.ASCII
+    r"(?:g?(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,128}|g[0-9a-f]{7,40})(?![0-9A-Za-z])", re.ASCII
 )
+ANY_COMMIT = re.compile(rf"(?<=[-_]){COMMIT.pattern}", re.ASCII)
 LONGEST_NUMBER = 6  # digits; a longer number is a date, or a commit's hash that happens to have no letter
-_DIGIT_COMMIT = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1},64}}(?![0-9A-Za-z.])")
+_DIGIT_COMMIT = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1},128}}(?![0-9A-Za-z.])")
+COMMIT_PIECE = re.compile(
+    rf"(?<![0-9A-Za-z])(?:{COMMIT.pattern}|(?!{DIGIT_DATE.pattern}){_DIGIT_COMMIT.pattern})(?=$|[-_.])",
+    re.ASCII,
+)
 UBUNTU_RELEASE = re.compile(r"(?:1[2-9]|[23][0-9])\.(?:04|10)(?=$|[-_])")
 
 # ----------------------------------------------------------------------------------- prereleases and counters
@@ -75,7 +80,6 @@ GLUED_PATCH = re.compile(r"p([0-9]+)(?=$|[-_])")  # `9.8p1`
 DISTRIBUTION_REVISION = re.compile(r"-([0-9]{1,3})(?:ubuntu|build)([0-9]{1,3}(?:\.[0-9]{1,3})*)(?=$|[-_])")
 FIRST_COUNTER = re.compile(r"[-_]v?([0-9]+(?:\.[0-9]+)*)(?=$|[-_])")
 NUMBER = re.compile("[0-9]+")
-WORD = re.compile("[A-Za-z]+")
 
 
 def commit_end(text: str, start: int) -> int | None:
