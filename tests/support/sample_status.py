@@ -88,7 +88,7 @@ def mixed() -> StatusFacts:
     hand = CurrentStep("web", Step.GATE, "web-1 is starting", ago(seconds=12), ago(seconds=2))
     return replace(
         made,
-        state=replace(decided(made.state), rests={"ghcr.io": NOW + timedelta(minutes=20)}),
+        state=replace(decided(made.state), backoffs={"ghcr.io": NOW + timedelta(minutes=20)}),
         pulse=replace(made.pulse, cycle_begun=ago(seconds=40), next_cycle=None, pending_messages=2),
         under_way=(hand,),
         quotas={"registry-1.docker.io": Quota(100, 16, 21600, ago(minutes=3))},

@@ -475,17 +475,17 @@ def test_a_digest_keeps_its_first_time_and_the_ones_not_met_go_first() -> None:
 
 
 def test_a_registry_rests_until_the_latest_time_it_asked_for() -> None:
-    state = observed_tags.note_rest(State(), "docker.io", NOW + timedelta(hours=2))
-    state = observed_tags.note_rest(state, "docker.io", NOW + timedelta(hours=1))
-    assert state.rests == {"docker.io": NOW + timedelta(hours=2)}
+    state = observed_tags.note_backoff(State(), "docker.io", NOW + timedelta(hours=2))
+    state = observed_tags.note_backoff(state, "docker.io", NOW + timedelta(hours=1))
+    assert state.backoffs == {"docker.io": NOW + timedelta(hours=2)}
 
 
 def test_what_left_the_configuration_is_forgotten() -> None:
     state = observed_tags.note_tags(after(Committed(plan(1))), HUB, ["1"], {}, NOW)
-    state = observed_tags.note_rest(records.count(state, "state_restores"), "docker.io", NOW)
+    state = observed_tags.note_backoff(records.count(state, "state_restores"), "docker.io", NOW)
     state = record_check(state, "db", "db:1", D1, Hold(Reason.SAME_DIGEST), now=NOW)
     kept = observed_tags.forget_unknown(state, ["db"], [], NOW)
-    assert (list(kept.services), kept.seen, kept.rests, kept.counters) == (
+    assert (list(kept.services), kept.seen, kept.backoffs, kept.counters) == (
         ["db"],
         {},
         {},
@@ -614,7 +614,7 @@ def full_state() -> State:
         )
     of_all = orders.OperatorOrder(orders.PAUSE, orders.ALL, NOW, "2" * 32, "bob")
     state = orders.record(orders.paused(state, of_all), of_all, orders.refused("no", "do this"), NOW)
-    return observed_tags.note_rest(state, "docker.io", NOW)
+    return observed_tags.note_backoff(state, "docker.io", NOW)
 
 
 def _decided(state: State, order: orders.OperatorOrder) -> State:
@@ -896,7 +896,12 @@ def test_no_time_that_is_written_may_lack_its_zone(kind: type) -> None:
 def test_times_as_earlier_versions_wrote_them_are_read(path: Path) -> None:
     path.parent.mkdir()
     path.write_text('{"version": 1, "rests": {"ghcr.io": "2026-11-23T09:00:00+01:00"}, "unknown": 1}')
-    assert state_utils.load(path, None, NOW).state == State(rests={"ghcr.io": NOW})
+    assert state_utils.load(path, None, NOW).state == State(backoffs={"ghcr.io": NOW})
+
+
+def test_a_name_of_today_counts_before_one_of_an_earlier_version() -> None:
+    both = {"rests": {"old": 1}, "backoffs": {"new": 2}}
+    assert records.renewed(both)["backoffs"] == {"new": 2}
 
 
 def test_text_that_is_no_unicode_comes_back(path: Path) -> None:

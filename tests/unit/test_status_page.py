@@ -291,7 +291,7 @@ def test_registries_are_shown_with_quota_and_rest() -> None:
 
 def test_a_registry_that_does_not_answer_is_shown_with_its_time() -> None:
     given = mixed()
-    given = replace(given, state=replace(given.state, rests={}, outages={"ghcr.io": ago(hours=3)}))
+    given = replace(given, state=replace(given.state, backoffs={}, outages={"ghcr.io": ago(hours=3)}))
     view = view_of(given)
     assert {r.host: r.out_since for r in view.registries}["ghcr.io"] == ago(hours=3)
     assert "no answer since" in page.status_html(view)
@@ -299,7 +299,7 @@ def test_a_registry_that_does_not_answer_is_shown_with_its_time() -> None:
 
 def test_a_rest_or_a_wait_that_is_over_is_not_shown() -> None:
     given = mixed()
-    given = replace(given, state=replace(given.state, rests={"ghcr.io": ago(seconds=1)}))
+    given = replace(given, state=replace(given.state, backoffs={"ghcr.io": ago(seconds=1)}))
     assert all(registry.rest_until is None for registry in view_of(given).registries)
     assert only(seen("a:1", Status.FAILED, Reason.EXITED, retry_at=ago(seconds=1))).until is None
     later = NOW + timedelta(minutes=4)
@@ -485,7 +485,7 @@ def test_whatever_a_registry_or_a_container_says_is_text_and_not_markup() -> Non
         host=EVIL,
         version=EVIL,
         under_way=(replace(hand, service=EVIL, text=EVIL),),
-        state=replace(given.state, rests={EVIL: NOW + timedelta(hours=1)}),
+        state=replace(given.state, backoffs={EVIL: NOW + timedelta(hours=1)}),
     )
     page_seen = parsed(given)
     assert page_seen.named("script") == []

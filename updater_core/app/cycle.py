@@ -143,7 +143,7 @@ class Cycle:
         for one in checked:
             if not _is_update(one):
                 act(context, one)
-                recorder.tell_turn(context, one.service.name)
+                recorder.queue_transition(context, one.service.name)
         updates = [
             (claim_of_update(context, one.service, one.observed), one) for one in checked if _is_update(one)
         ]
@@ -175,7 +175,7 @@ def _update_project(context: AppContext, candidates: Sequence[Candidate]) -> lis
             outcome = act(context, one)
         if not isinstance(outcome, Hold):
             outcomes.append(outcome)
-        recorder.tell_turn(context, one.service.name)
+        recorder.queue_transition(context, one.service.name)
         if one is not candidates[-1]:
             deliver(context)  # the next one may take hours
     return outcomes

@@ -107,7 +107,7 @@ def _tidy(context: AppContext) -> None:
 
     def tidied(state: State) -> State:
         for host, until in registries.backoffs().items():
-            state = observed_tags.note_rest(state, host, until)
+            state = observed_tags.note_backoff(state, host, until)
         state = replace(state, outages=registries.outages(), refused_logins=registries.refused_logins())
         state = replace(state, comparisons=registries.comparisons())
         return orders.without_ended_pauses(observed_tags.forget_unknown(state, names, keys, now), now)

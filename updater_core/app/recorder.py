@@ -103,16 +103,16 @@ def order_refused(context: AppContext, order: OperatorOrder, answer: OrderAnswer
         order_taken(context, order, answer)
 
 
-def tell_turn(context: AppContext, name: str) -> bool:
+def queue_transition(context: AppContext, name: str) -> bool:
     """Queue the event of an incident that began, or of the end of all.
 
     Returns whether the state is to be saved.
     """
     known = records.service_of(context.state, name)
-    turn = events.transition_of(known, context.clock.now())
-    is_changed = turn.open_incidents != known.incidents
-    if is_changed and _queued(context, events.transition_event(name, known, turn, _moment(context))):
-        context.change(lambda state: _with_incidents(state, name, turn.open_incidents))
+    transition = events.transition_of(known, context.clock.now())
+    is_changed = transition.open_incidents != known.incidents
+    if is_changed and _queued(context, events.transition_event(name, known, transition, _moment(context))):
+        context.change(lambda state: _with_incidents(state, name, transition.open_incidents))
         return True
     return False
 
@@ -142,7 +142,7 @@ def record(context: AppContext, outcome: Outcome, started: datetime) -> None:
     # the next start does the rest.
     if not (save(context) and _queued(context, event)):
         return
-    if tell_turn(context, outcome.plan.name):
+    if queue_transition(context, outcome.plan.name):
         save(context)
     # Closed last: from here on only the state knows of the update.
     context.journal.close(outcome.plan.id)

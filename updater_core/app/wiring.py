@@ -210,7 +210,7 @@ def rewire(context: AppContext, config: Config, clock: SystemClock) -> None:
     registries = context.registries
     known = replace(
         context.state,
-        rests=registries.backoffs(),
+        backoffs=registries.backoffs(),
         outages=registries.outages(),
         refused_logins=registries.refused_logins(),
         comparisons=registries.comparisons(),
@@ -278,7 +278,7 @@ def _registries(
         clock=clock,
         vendors=settings.vendors,
         on_request=requested,
-        backoffs=known.rests,
+        backoffs=known.backoffs,
         outages=known.outages,
         refused_logins=known.refused_logins,
         comparisons=known.comparisons,

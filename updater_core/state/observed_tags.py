@@ -110,11 +110,11 @@ def note_push(state: State, name: str, tag: str, pushed_at: datetime) -> State:
     return with_service(state, name, replace(service, pushed={tag: pushed_at}))
 
 
-def note_rest(state: State, host: str, until: datetime) -> State:
+def note_backoff(state: State, host: str, until: datetime) -> State:
     """Return the state with the time before which a host is not asked; the later of two times counts."""
     # Two threads may have met two answers of one host; the longer pause satisfies both.
-    later = max(until, state.rests.get(host, until))
-    return replace(state, rests={**state.rests, host: later})
+    later = max(until, state.backoffs.get(host, until))
+    return replace(state, backoffs={**state.backoffs, host: later})
 
 
 def follow_names(state: State, groups: Mapping[str, str]) -> State:
@@ -163,10 +163,12 @@ def forget_unknown(
     named, wanted = set(names), set(repository_keys)
     services = {name: each for name, each in state.services.items() if name in named}
     seen = {key: each for key, each in state.seen.items() if key in wanted}
-    rests = {host: until for host, until in state.rests.items() if until > now}
+    backoffs = {host: until for host, until in state.backoffs.items() if until > now}
     counters = {key: number for key, number in state.counters.items() if _is_wanted(key, named)}
     compared = {key: each for key, each in state.comparisons.items() if key in wanted}
-    return replace(state, services=services, seen=seen, rests=rests, counters=counters, comparisons=compared)
+    return replace(
+        state, services=services, seen=seen, backoffs=backoffs, counters=counters, comparisons=compared
+    )
 
 
 def _is_wanted(counter: str, names: set[str]) -> bool:

@@ -163,7 +163,7 @@ class State:
 
     `seen`: repository key, then tag; a repository that is there has had its first listing.
 
-    `rests`: registry host, and until when it is not asked; `outages`: since when it does not answer;
+    `backoffs`: registry host, and until when it is not asked; `outages`: since when it does not answer;
     `refused_logins`: a hash of each login that was refused, and until when it is not offered again;
     `comparisons`: repository key, and whether its vendor's API knows every tag.
 
@@ -172,7 +172,7 @@ class State:
 
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     seen: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)
-    rests: Mapping[str, AwareTime] = field(default_factory=dict)
+    backoffs: Mapping[str, AwareTime] = field(default_factory=dict)
     outages: Mapping[str, AwareTime] = field(default_factory=dict)
     refused_logins: Mapping[str, AwareTime] = field(default_factory=dict)
     comparisons: Mapping[str, ListComparison] = field(default_factory=dict)
@@ -188,29 +188,32 @@ def service_of(state: State, name: str) -> ServiceState:
     return state.services.get(name, ServiceState())
 
 
-_FORMER_NAMES = {
-    "unit": "update_group",
-    "troubles": "incidents",
-}  # of a service's record, by earlier versions
+# By earlier versions: of the state itself, and of a service's record.
+_FORMER_NAMES = {"rests": "backoffs"}
+_FORMER_NAMES_OF_SERVICES = {"unit": "update_group", "troubles": "incidents"}
 
 
 def renewed(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON values of a state that an earlier version has written with the names of today.
 
-    >>> renewed({"services": {"web": {"unit": "/srv/c.yml"}}})
-    {'services': {'web': {'update_group': '/srv/c.yml'}}}
+    >>> renewed({"rests": {}, "services": {"web": {"unit": "/srv/c.yml"}}})
+    {'backoffs': {}, 'services': {'web': {'update_group': '/srv/c.yml'}}}
     """
-    services = record.get("services")
+    state = _renamed(record, _FORMER_NAMES)
+    services = state.get("services")
     if not isinstance(services, dict):
-        return dict(record)
-    return {**record, "services": {name: _renewed_service(each) for name, each in services.items()}}
+        return state
+    renamed = {
+        name: _renamed(each, _FORMER_NAMES_OF_SERVICES) if isinstance(each, dict) else each
+        for name, each in services.items()
+    }
+    return {**state, "services": renamed}
 
 
-def _renewed_service(each: Any) -> Any:
-    if not isinstance(each, dict):
-        return each
-    former = {old: new for old, new in _FORMER_NAMES.items() if new not in each}
-    return {former.get(key, key): value for key, value in each.items()}
+def _renamed(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record with new names for old ones; if both stand there, the new one counts."""
+    former = {old: new for old, new in names.items() if new not in record}
+    return {former.get(key, key): value for key, value in record.items()}
 
 
 # ---------------------------------------------------------------------------------------------------- a check

@@ -278,13 +278,13 @@ def _registries(facts: StatusFacts) -> tuple[RegistryView, ...]:
     domains = [service.image.domain for service in facts.config.services if service.enabled]
     used = Counter(_HUB_HOST if domain == HUB else domain for domain in domains)
     quotas = facts.quotas or {}
-    hosts = sorted({*used, *quotas, *facts.state.rests, *facts.state.outages})
+    hosts = sorted({*used, *quotas, *facts.state.backoffs, *facts.state.outages})
     return tuple(_registry(facts, host, used[host], quotas.get(host)) for host in hosts)
 
 
 def _registry(facts: StatusFacts, host: str, services: int, quota: Quota | None) -> RegistryView:
-    rest, out_since = _later_than(facts.now, facts.state.rests.get(host)), facts.state.outages.get(host)
-    plain = RegistryView(host, services, rest_until=rest, out_since=out_since)
+    backoff, out_since = _later_than(facts.now, facts.state.backoffs.get(host)), facts.state.outages.get(host)
+    plain = RegistryView(host, services, rest_until=backoff, out_since=out_since)
     if quota is None:
         return plain
     limit, remaining, window_seconds = quota.limit, quota.remaining, quota.window_seconds

@@ -186,7 +186,10 @@ class SwarmDeployment:
             cause = replace(
                 cause, message=message, remedy=f"{remedy}; {cause.remedy}" if cause.remedy else remedy
             )
-        if self.plan.detail.is_job and self._patient(self._current).iteration > self.plan.detail.former_run:
+        if (
+            self.plan.detail.is_job
+            and self._waiting_for_a_leader(self._current).iteration > self.plan.detail.former_run
+        ):
             undone = (
                 "what the run has done stays done, and to go back runs the job once more with the old image"
             )
@@ -202,7 +205,7 @@ class SwarmDeployment:
         self._reporter.tell(Step.RESTART, f"posting the spec from before the update ({cause.reason})")
         detail = self.plan.detail
         known = frozenset(task.id for task in self._tasks() if task.state != facts.RUNNING)
-        is_written = self._patient(self._current).image != detail.old_image
+        is_written = self._waiting_for_a_leader(self._current).image != detail.old_image
         if is_written:
             self._write(detail.new_image, lambda found: spec.going_back(found.spec, detail.old_spec))
         self._reporter.reached(Step.GATE, True)
@@ -219,7 +222,7 @@ class SwarmDeployment:
         """Do nothing: the nodes keep images as they like, nothing is retained here."""
 
     def await_engine(self) -> None:
-        self._patient(self._service)
+        self._waiting_for_a_leader(self._service)
 
     # -------------------------------------------------------------------------------------------------- parts
 
@@ -241,7 +244,7 @@ class SwarmDeployment:
         return found
 
     def _tasks(self) -> list[SwarmTask]:
-        raw = self._patient(lambda: self._swarm.tasks(self.plan.detail.service_id))
+        raw = self._waiting_for_a_leader(lambda: self._swarm.tasks(self.plan.detail.service_id))
         return [facts.task_of(each) for each in raw]
 
     def _is_of_ours(self, found: SwarmService) -> bool:
@@ -255,7 +258,7 @@ class SwarmDeployment:
         """
         credential = self._reporter.credential(self.plan)
         for _ in range(_MOST_WRITES):
-            found = self._patient(self._current)
+            found = self._waiting_for_a_leader(self._current)
             wanted = made(found)
             if wanted == found.spec:
                 return
@@ -278,7 +281,7 @@ class SwarmDeployment:
         track = RolloutTrack(clock.monotonic(), clock.monotonic())
         said = ""
         while True:
-            found, tasks = self._patient(self._current), self._tasks()
+            found, tasks = self._waiting_for_a_leader(self._current), self._tasks()
             judge = jobs.judge if found.is_job else gate.judge
             track, verdict = judge(track, found, tasks, wanted, clock.monotonic())
             if isinstance(verdict, Failed) and verdict.reason is Reason.GATE_TIMEOUT:
@@ -302,7 +305,7 @@ class SwarmDeployment:
 
         The node keeps its tasks for some 45 s before they are given to others.
         """
-        nodes = [facts.node_of(raw) for raw in self._patient(self._swarm.nodes)]
+        nodes = [facts.node_of(raw) for raw in self._waiting_for_a_leader(self._swarm.nodes)]
         used = {task.node_id for task in tasks if task.wanted == facts.RUNNING}
         away = ", ".join(node.name for node in nodes if not node.is_ready and node.facts["node.id"] in used)
         has_waited = wanted.pause_seconds >= _NODE_ABSENCE_SECONDS
@@ -319,7 +322,10 @@ class SwarmDeployment:
         A machine that dies takes its tasks with it: once it is back, its engine says that each exited with
         255. That is a release's own doing only if its node has been there all the time.
         """
-        nodes = {node.facts["node.id"]: node for node in map(facts.node_of, self._patient(self._swarm.nodes))}
+        nodes = {
+            node.facts["node.id"]: node
+            for node in map(facts.node_of, self._waiting_for_a_leader(self._swarm.nodes))
+        }
         for task in tasks:
             node = nodes.get(task.node_id)
             if node is None or task.state != facts.FAILED or task.exit_code != _EXIT_NOT_SEEN:
@@ -336,7 +342,7 @@ class SwarmDeployment:
             self._reporter.tell(Step.GATE, text)
         return plain
 
-    def _patient(self, ask: Callable[[], _Result]) -> _Result:
+    def _waiting_for_a_leader(self, ask: Callable[[], _Result]) -> _Result:
         """Return the answer, also of a swarm that has to find a new leader first.
 
         Raises EngineUnavailable if none comes.
