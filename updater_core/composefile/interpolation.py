@@ -115,7 +115,7 @@ def depends(text: str, variable: str, values: Mapping[str, str | None]) -> bool:
     >>> depends("${A:-$B}", "B", {"A": "1", "B": "2"}), depends("${A:-$B}", "B", {"B": "2"})
     (False, True)
     """
-    # Most texts take no variable, and resolving is dear.
+    # Most texts take no variable, and to resolve one costs more than this look.
     if not uses(text, variable):
         return False
     changed: dict[str, str | None] = {variable: _ANOTHER}
