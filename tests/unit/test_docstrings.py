@@ -19,6 +19,7 @@ SOURCES = [
     *sorted((ROOT / "updater_core").rglob("*.py")),
     *sorted((ROOT / "scripts").glob("*.py")),
     *sorted((ROOT / "benchmarks").glob("*.py")),
+    *sorted((ROOT / "ops").glob("*.py")),
 ]
 
 # A function's first line begins with what it does: "Return whether …", never "Whether …" or "The …".

@@ -93,15 +93,11 @@ def sources() -> Iterator[Path]:
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+SHELL_SCRIPTS = [path for path in sorted((ROOT / "scripts").iterdir()) if path.is_file() and not path.suffix]
 FURTHER = [
-    ROOT / name
-    for name in (
-        ".env.example",
-        "CHANGELOG.md",
-        "install.sh",
-        "docker-updater.service",
-        "ops/prometheus-alerts.yml",
-    )
+    *(ROOT / name for name in (".env.example", "CHANGELOG.md", "install.sh", "docker-updater.service")),
+    *sorted(path for path in (ROOT / "ops").iterdir() if path.is_file()),
+    *SHELL_SCRIPTS,
 ]
 
 
