@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from updater_core.models import Credential, Secret, Settings
 from updater_core.vocabulary.secret import secrets_in
+from updater_core.vocabulary.untrusted import escaped
 
 _FILE_BYTES = 10_000_000
 _FILES_KEPT = 5
@@ -142,9 +143,7 @@ class PlainFormatter(logging.Formatter):
         service = redact(getattr(record, "service", ""))
         text = "\n".join(filter(None, (record.getMessage(), _traceback(self, record))))
         lines = redact(text).splitlines()
-        return f"{moment} {level:<5} {service + ': ' if service else ''}" + "\n    ".join(
-            map(_visible, lines)
-        )
+        return f"{moment} {level:<5} {service + ': ' if service else ''}" + "\n    ".join(map(escaped, lines))
 
 
 class JsonFormatter(logging.Formatter):
@@ -261,14 +260,6 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[0]:
         return formatter.formatException(record.exc_info)
     return record.exc_text or ""
-
-
-def _visible(line: str) -> str:
-    """Return control characters (an answer of a registry may hold them) as escapes, tabs as they are."""
-    return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
-        for char in line
-    )
 
 
 def _redacted(value: object) -> Any:

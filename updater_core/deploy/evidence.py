@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from updater_core.models import Container
 from updater_core.vocabulary.evidence import Evidence
+from updater_core.vocabulary.untrusted import escaped
 
 LOG_LINES = 50
 LONGEST_LINE, LONGEST_LOG = 400, 8192  # characters
@@ -61,7 +62,7 @@ def log_lines(text: str, secrets: Iterable[str], redact: Redact) -> tuple[str, .
     """Return the last lines of a log, printable and without secrets; the oldest go if they are too long."""
     known = tuple(secrets)
     plain = cleaned(_ESCAPES.sub("", text), known, redact)  # as a whole: a secret may go over a line's end
-    lines = [_printable(line)[:LONGEST_LINE] for line in re.split(r"\r\n|\n|\r", plain)]
+    lines = [escaped(line)[:LONGEST_LINE] for line in re.split(r"\r\n|\n|\r", plain)]
     kept: list[str] = []
     left = LONGEST_LOG
     for line in reversed([line for line in lines if line.strip()][-LOG_LINES:]):
@@ -79,7 +80,7 @@ def output_tail(text: str, redact: Redact, longest_bytes: int) -> str:
     'one\\ntwo\\\\x07 red'
     """
     plain = cleaned(_ESCAPES.sub("", text), (), redact)
-    clean = "\n".join(_printable(line) for line in re.split(r"\r\n|\n|\r", plain)).strip("\n")
+    clean = "\n".join(escaped(line) for line in re.split(r"\r\n|\n|\r", plain)).strip("\n")
     return clean.encode("utf-8", "replace")[-longest_bytes:].decode("utf-8", "ignore")
 
 
@@ -88,7 +89,7 @@ def of_container(container: Container, log: str, environment: Mapping[str, str],
     secrets = secret_values(environment)
 
     def words(text: str) -> str:
-        return _printable(" ".join(cleaned(text, secrets, redact).split()))[:_LONGEST_WORDS]
+        return escaped(" ".join(cleaned(text, secrets, redact).split()))[:_LONGEST_WORDS]
 
     has_ended = container.status in ("exited", "dead", "restarting", "removing")
     return Evidence(
@@ -102,11 +103,4 @@ def of_container(container: Container, log: str, environment: Mapping[str, str],
         last_probe=words(container.health_log),
         error=words(container.error),
         log=log_lines(log, secrets, redact),
-    )
-
-
-def _printable(line: str) -> str:
-    return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
-        for char in line
     )

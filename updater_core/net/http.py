@@ -43,6 +43,7 @@ from updater_core.net.failures import (
 )
 from updater_core.net.proxies import proxy_for
 from updater_core.net.tls import Trust
+from updater_core.vocabulary.untrusted import on_one_line
 
 __all__ = ["Answer", "Broken", "Connections", "Limits", "Request"]
 
@@ -118,11 +119,8 @@ class Answer:
 
     def quoted(self) -> str:
         """Return the beginning of the body, fit for a message."""
-        text = "".join(
-            c if c.isprintable() else " "
-            for c in self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
-        )
-        return " ".join(text.split())[:QUOTED_CHARACTERS]
+        beginning = self.body[: QUOTED_CHARACTERS * 4].decode("utf-8", "replace")
+        return on_one_line(beginning)[:QUOTED_CHARACTERS]
 
 
 class Connections:

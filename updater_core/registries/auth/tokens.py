@@ -29,6 +29,7 @@ from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.challenge import Challenge
 from updater_core.registries.auth.learned import ChallengeCache, LearnedChallenge
 from updater_core.registries.auth.refused import REFUSED_FOR, RefusedLogins
+from updater_core.vocabulary.untrusted import is_token
 
 CLIENT_ID = "docker-auto-updater"
 # The specification's default lifetime, which is also the least that is believed; renewed early, so that no
@@ -307,7 +308,7 @@ class Tokens:
         except (ValueError, AttributeError):
             body, token = {}, None
         # It goes into a header: a line break in it would be a second header.
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        if not is_token(token):
             message = f"{access.repository}: the token server {host} answered without a token"
             raise RegistryError(access.host, message, untrusted_json.IN_THE_WAY)
         return token, self._clock.monotonic() + lifetime_seconds(body, self._clock.now()) - EARLY_SECONDS

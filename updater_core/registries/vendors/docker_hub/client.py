@@ -26,6 +26,7 @@ from updater_core.registries.oci import OciRegistry
 from updater_core.registries.session import Session, site_of
 from updater_core.registries.tag_api import Page, TagApi, TimedRegistry, moment, rows_of, tag_of
 from updater_core.registries.transport import ERROR_BYTES, Answer, Request
+from updater_core.vocabulary.untrusted import is_token
 
 PAGE_SIZE = 100  # the API's most
 _EARLY_SECONDS, _LONGEST_SECONDS = 60.0, 86400.0
@@ -132,7 +133,7 @@ def _log_in(session: Session, api: Access, credential: Credential) -> str:
         remedy = "set DOCKER_HUB_PASSWORD to a personal access token that may read this repository"
         raise api.refusal(f"it refuses the login as {credential.username}", remedy)
     token = _field(answer.body, "access_token")
-    if answer.status != 200 or not token or not token.isascii() or not token.isprintable():
+    if answer.status != 200 or not is_token(token):
         message = f"{api.repository}: it gives no token (status {answer.status})"
         raise RegistryError(api.host, message, untrusted_json.IN_THE_WAY)
     session.vendor_tokens.put(_pass_key(api), Secret(token), _lifetime_seconds(token, session.clock.now()))

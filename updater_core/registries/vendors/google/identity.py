@@ -28,6 +28,7 @@ from updater_core.net.http import Broken, Connections, Limits
 from updater_core.registries.auth.access import Access
 from updater_core.registries.session import Session
 from updater_core.registries.transport import ERROR_BYTES, Request, Transport
+from updater_core.vocabulary.untrusted import is_token, on_one_line
 
 USERNAME = "oauth2accesstoken"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -129,7 +130,7 @@ class Identity:
         except _UNEXPECTED as error:
             raise _unexpected(error, self.source) from None
         token = self._credentials.token
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not is_token(token):
             raise _Unusable("Google's token server answered without a token", "is there a proxy in the way?")
         self._renewed_at = self._clock.monotonic()
         protect_login(self._current())
@@ -321,7 +322,7 @@ def _refusal(error: Exception, name: str, source: str) -> tuple[str, str]:
     said = (
         error.args[0] if error.args and isinstance(error.args[0], str | Exception) else type(error).__name__
     )
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
+    text = on_one_line(str(said))
     why = f"Google's token server refuses {name}: {_SECRET_LIKE.sub('***', text)[:200]}"
     if _CLOCK.search(text):
         return why, "set this machine's clock: Google does not take what is signed at another time"
