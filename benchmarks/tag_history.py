@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from updater_core.models import Decision, Follow, Hold, ImageRef, Policy, Tag, Update
 from updater_core.policy.observation import Ask, History, Observation
@@ -92,10 +93,12 @@ def main() -> int:
 def _read(path: Path) -> Mapping[str, Sequence[Event]]:
     data = path.read_bytes()
     loaded = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    return {
-        name: [(float(time), tag, content) for time, tag, content in events]
-        for name, events in loaded.items()
-    }
+    return {name: list(map(_event, events)) for name, events in loaded.items()}
+
+
+def _event(row: Sequence[Any]) -> Event:
+    time, tag, content = row
+    return float(time), tag, content
 
 
 def _moments(history: Mapping[str, Sequence[Event]], count: int, seed: str) -> Iterator[ReplayedMoment]:

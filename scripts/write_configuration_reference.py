@@ -110,14 +110,16 @@ proxy.) |
 def text_of(schema: Schema, example: str) -> str:
     """Return the whole reference, from the JSON Schema of the configuration and the text of an example."""
     places = {TOP: schema, SERVICE: schema["$defs"][SERVICE], REGISTRY: schema["$defs"][REGISTRY]}
-    titles = [
-        vendor.title for vendor in VENDORS if any(option.place == REGISTRY for option in vendor.options)
-    ]
+    titles = [vendor.title for vendor in VENDORS if _has_registry_options(vendor)]
     vendors = " and ".join([", ".join(titles[:-1]), titles[-1]])
     heads = {where: head.replace("{vendors}", vendors) for where, head in _TABLES.items()}
     tables = [f"{head}\n{_table(where, places[where])}" for where, head in heads.items()]
     tail = _TAIL.replace("{vendors}", "".join(_variables(vendor) for vendor in VENDORS if vendor.variables))
     return "\n".join([_HEAD, f"```json\n{example}```\n", *tables, _KINDS + _kinds(OPTIONS), tail])
+
+
+def _has_registry_options(vendor: Vendor) -> bool:
+    return any(option.place == REGISTRY for option in vendor.options)
 
 
 def _variables(vendor: Vendor) -> str:

@@ -30,8 +30,8 @@ def make_root(root: Path, suite: str, packages: str) -> None:
 def codename() -> str:
     """The release of this machine: `bookworm`."""
     lines = Path("/etc/os-release").read_text().splitlines()
-    found = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
-    return found["VERSION_CODENAME"]
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    return found["VERSION_CODENAME"].strip('"')
 
 
 def _mirror() -> str:

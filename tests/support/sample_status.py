@@ -52,14 +52,11 @@ def change(
 
 def way(begun: datetime, *steps: tuple[Step, float], is_back: bool = False) -> tuple[StepTaken, ...]:
     """Steps of an update that follow each other, each with its seconds."""
-    begins = (
-        begun + timedelta(seconds=sum(seconds for _, seconds in steps[:number]))
-        for number in range(len(steps))
-    )
-    return tuple(
-        StepTaken(step, moment, seconds, is_back)
-        for (step, seconds), moment in zip(steps, begins, strict=True)
-    )
+    taken, moment = [], begun
+    for step, seconds in steps:
+        taken.append(StepTaken(step, moment, seconds, is_back))
+        moment += timedelta(seconds=seconds)
+    return tuple(taken)
 
 
 FORWARD = ((Step.HOLD, 0.0), (Step.PULL, 3.21), (Step.PROVE, 0.84), (Step.JOURNAL, 0.01), (Step.EDIT, 0.02),

@@ -248,6 +248,9 @@ def test_no_file_has_grown_too_long(module: str) -> None:
     )
 
 
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
 def own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
     """The expressions of a statement, without those of the statements within it."""
     waiting = [*ast.iter_child_nodes(statement)]
@@ -287,6 +290,16 @@ def test_no_statement_is_dense(path: Path) -> None:
     bodies = [n for n in nodes if isinstance(n, ast.stmt) and not isinstance(n, ast.ClassDef)]
     dense = {n.lineno: decisions(n) for n in bodies if decisions(n) > MOST_DECISIONS_OF_A_STATEMENT}
     assert not dense, f"give names to the values in between; line and decisions: {dense}"
+
+
+@pytest.mark.parametrize("path", READ_BY_NEWCOMERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_comprehension_stands_in_another(path: Path) -> None:
+    """The inner one gets a name, or a function."""
+    outer = [
+        n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, COMPREHENSIONS)
+    ]
+    nested = [n.lineno for n in outer if sum(isinstance(each, COMPREHENSIONS) for each in ast.walk(n)) > 1]
+    assert not nested, f"give a name to the inner value; lines: {nested}"
 
 
 def test_two_classes_never_share_a_name() -> None:

@@ -81,7 +81,8 @@ def set_image(
         before = survey(tuple(files), tuple(env_files), tuple(targets.values()))
         splices = _splices(before, services, targets)
         by_path = {file.path: file for file in (*files, *env_files)}
-        edits = tuple(_edit(by_path[path], splices) for path in dict.fromkeys(s.place.path for s in splices))
+        changed_paths = dict.fromkeys(splice.place.path for splice in splices)
+        edits = tuple(_edit(by_path[path], splices) for path in changed_paths)
         texts = {edit.path: edit.after for edit in edits}
         images = {service: before.sites[service].image for service in services}
         new = {service: wanted(image, targets[image.key]) for service, image in images.items()}

@@ -269,7 +269,8 @@ def refill(parts: tuple[Piece, ...], piece: Piece, wanted: str) -> str | None:
     ('16', None)
     """
     index = parts.index(piece)
-    before, after = ("".join(p.text for p in some) for some in (parts[:index], parts[index + 1 :]))
+    before = "".join(part.text for part in parts[:index])
+    after = "".join(part.text for part in parts[index + 1 :])
     # Compared by length too: prefix and suffix may overlap in a short text, and would leave a piece of
     # negative length.
     if not wanted.startswith(before) or not wanted.endswith(after) or len(wanted) <= len(before) + len(after):

@@ -292,9 +292,11 @@ def _reaches(project: ComposeModel, sites: Mapping[str, Site]) -> dict[tuple[str
     for name, site in sites.items():
         services.setdefault(site.place.spot, []).append(name)
     readers = Readers(project, _missing(project))
-    return {
-        spot: _reach_of({name: sites[name] for name in names}, readers) for spot, names in services.items()
-    }
+    reaches = {}
+    for spot, names in services.items():
+        sites_there = {name: sites[name] for name in names}
+        reaches[spot] = _reach_of(sites_there, readers)
+    return reaches
 
 
 def _reach_of(sites: Mapping[str, Site], readers: Readers) -> Reach:

@@ -60,9 +60,10 @@ def first_of(addresses: Sequence[Address], seconds: float, options: Options = ()
 
 def in_turn(addresses: Sequence[Address]) -> list[Address]:
     """Return the addresses with the families taking turns, the first one's first."""
-    families = list(dict.fromkeys(address[0] for address in addresses))
-    rows = [[address for address in addresses if address[0] == family] for family in families]
-    turns = itertools.zip_longest(*rows)
+    by_family: dict[int, list[Address]] = {}
+    for address in addresses:
+        by_family.setdefault(address[0], []).append(address)
+    turns = itertools.zip_longest(*by_family.values())
     return [address for turn in turns for address in turn if address is not None]
 
 

@@ -184,7 +184,8 @@ def _without_baseline(
 
 def has_baseline_only(context: SelectionContext, matched: Iterable[MatchedTag]) -> bool:
     """Return whether every tag meant was there before us, so that nothing but build times can order them."""
-    return all(known.baseline for known, _ in _all_seen(context, [tag for tag, _ in matched]))
+    tags = [tag for tag, _ in matched]
+    return all(known.baseline for known, _ in _all_seen(context, tags))
 
 
 def _with_baseline(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from updater_core.deploy.discovered import Discovered, FoundService
 from updater_core.status import columns
@@ -47,21 +47,22 @@ def summary(found: Discovered) -> str:
 
 def as_json(found: Discovered) -> str:
     """Return the same for machines."""
-    services = [
-        {
-            "name": each.name,
-            "image": each.image,
-            "compose_file": list(each.files),
-            "listed": each.is_listed,
-            "enabled": each.is_enabled,
-            "entry": dict(each.entry),
-            "note": each.note,
-            "obstacles": [{"text": one.text, "remedy": one.remedy} for one in each.obstacles],
-        }
-        for each in found.services
-    ]
+    services = [_service_as_json(each) for each in found.services]
     left_out = [{"name": each.name, "image": each.image, "why": each.why} for each in found.left_out]
     return json.dumps({"services": services, "left_out": left_out, "grants": list(found.grants)}, indent=2)
+
+
+def _service_as_json(service: FoundService) -> Mapping[str, object]:
+    return {
+        "name": service.name,
+        "image": service.image,
+        "compose_file": list(service.files),
+        "listed": service.is_listed,
+        "enabled": service.is_enabled,
+        "entry": dict(service.entry),
+        "note": service.note,
+        "obstacles": [{"text": one.text, "remedy": one.remedy} for one in service.obstacles],
+    }
 
 
 def _worst_first(services: Sequence[FoundService]) -> list[FoundService]:

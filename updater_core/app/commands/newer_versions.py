@@ -41,9 +41,10 @@ def decided(context: AppContext, service: ServiceConfig, observed: Observed) -> 
 
     Raises as the opening of its registries does.
     """
+    other_images = [other.current for other in observed.others]
     registry, *others = (
         context.registries.for_service(image, settings_for(service, image))
-        for image in (observed.current, *(other.current for other in observed.others))
+        for image in (observed.current, *other_images)
     )
     memory, target = SharedState(context.state), target_of(context, service)
     resolver = Resolver(service, observed, registry, target, memory, context.clock.now(), others)

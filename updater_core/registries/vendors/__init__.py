@@ -63,5 +63,7 @@ def type_of_option(key: str) -> str | None:
     >>> type_of_option("region"), type_of_option("password")
     ('ecr', None)
     """
-    found = (vendor.written for vendor in VENDORS if key in (option.key for option in vendor.options))
-    return next(found, None)
+    for vendor in VENDORS:
+        if any(option.key == key for option in vendor.options):
+            return vendor.written
+    return None

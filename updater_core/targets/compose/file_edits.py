@@ -110,7 +110,8 @@ def discard(staged: Sequence[Staged], tools: Tools) -> None:
 
 def remove_strays(plan: Plan[ComposePlan], tools: Tools) -> None:
     """Remove what an interrupted run of this plan left beside the operator's files; nobody else's."""
-    paths = [Path(path) for path in {*plan.detail.sources, *(edit.path for edit in plan.detail.edits)}]
+    edited = {edit.path for edit in plan.detail.edits}
+    paths = [Path(path) for path in edited.union(plan.detail.sources)]
     # A staged file lies beside the file itself, its copy for Compose beside the link that leads there.
     for folder in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
         tools.files.remove_strays(folder, plan.id)

@@ -110,9 +110,8 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
         yield Finding(is_choice, service.name, text, observed.remedy)
         return
     where = ", ".join(observed.project.files)
-    images = ", ".join(
-        image.text for image in (observed.current, *(each.current for each in observed.others))
-    )
+    references = [observed.current, *(each.current for each in observed.others)]
+    images = ", ".join(reference.text for reference in references)
     yield Finding(True, service.name, f"runs {images} as project {observed.project.name} of {where}")
     if needs_edit(service, observed.current):
         yield from _edit_findings(service, observed, ahead)

@@ -65,7 +65,11 @@ def tied(listed: Iterable[Container], to: Sequence[Container], ties: Ties) -> li
     """Return those that live in a namespace of one of `to`, or have its volumes."""
     known = {each.id for each in to}
     others = [each for each in listed if each.id not in known]
-    return [each for each in others if any(is_one(name, to) for name in ties(each.id))]
+
+    def is_tied(container: Container) -> bool:
+        return any(is_one(name, to) for name in ties(container.id))
+
+    return list(filter(is_tied, others))
 
 
 def projects_in_reach(project: str, listed: Sequence[Container], ties: Ties) -> frozenset[str]:

@@ -84,7 +84,9 @@ def _readings(observed: ObservedService) -> Iterator[_FileReader]:
     if not places or project.model is None:
         return
     readers = Readers(project.model, None)
-    carriers = {one: {name for _, name in readers.carriers(one.path, one.key)} for one in places}
+    carriers = {}
+    for one in places:
+        carriers[one] = {name for _, name in readers.carriers(one.path, one.key)}
     # who reads one of these whole is found where the image is located
     known = {os.path.realpath(file.path) for file in observed.env_files}
     for service in sorted(project.services):

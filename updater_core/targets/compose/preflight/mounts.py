@@ -189,8 +189,12 @@ def hidden_places(
     ()
     """
     fresh = sorted(frozenset(map(normpath, new)) - mounted - wanted.places)
-    above = {place: [each for each in mounted if place.startswith(f"{each}/")] for place in fresh}
-    return tuple((place, max(found, key=len)) for place, found in above.items() if found)
+    hidden = []
+    for place in fresh:
+        above = [each for each in mounted if place.startswith(f"{each}/")]
+        if above:
+            hidden.append((place, max(above, key=len)))
+    return tuple(hidden)
 
 
 def is_anonymous(name: str) -> bool:
