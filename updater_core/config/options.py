@@ -85,17 +85,20 @@ OPTIONS: tuple[Option, ...] = (
     _top("discover_exclude", kinds.GLOBS, None,
          "What `discover` never takes up: globs over project, service, `project/service` and image.",
          ["traefik", "staging/*", "*/postgres:*"], field="discover.exclude"),
+    # An hour: a check costs no pull, but every registry counts requests.
     _top("check_interval", kinds.duration(30 * kinds.DAY), 3600,
          "How long it is from one check to the next, a tenth more or less.",
          3600, "15m", field="check_interval_seconds"),
     _top("health_timeout", kinds.duration(kinds.DAY), 180,
          "How long a new container may take to become healthy. A healthcheck that needs longer to come"
          " to a verdict gets longer.", 180, "5m", field=None),
+    # Most releases that crash do so within seconds; every second more delays each good update.
     _top("health_stable", kinds.duration(kinds.DAY, zero=True), 10,
          "How long a new container must then stay up, without a restart.", 10, field=None),
     _top("compose_timeout", kinds.duration(kinds.DAY), 120,
          "How long one Compose command may take; what containers are given to stop comes on top.",
          120, field="compose_timeout_seconds"),
+    # Pulling and unpacking load the disk: more at once would make each of them slower.
     _top("parallel_updates", kinds.SIDE_BY_SIDE, 4,
          "How many projects may pull and restart at the same time. An update that waits for its container to "
          "become healthy does not count, and services of one project always go one after the other.", 4, 1),
@@ -108,6 +111,7 @@ OPTIONS: tuple[Option, ...] = (
     _top("state_file", kinds.PATH, "/var/lib/docker-auto-updater/updater_state.json",
          "What is remembered between checks. Journal, outbox and locks lie beside it.",
          "/var/lib/docker-auto-updater/updater_state.json"),
+    # Enough to go back behind a damage that was noticed late, and small beside any log.
     _top("state_backups", kinds.COUNT, 5, "How many older copies of the state are kept.", 5),
     _top("state_backup_dir", kinds.PATH, None,
          "The folder of those copies; beside the state when left out.",
@@ -174,6 +178,7 @@ OPTIONS: tuple[Option, ...] = (
          {"region": "us-east-1"}, {"username": "robot", "password": "${REGISTRY_PASSWORD}"}, field=None,
          is_of_one=True,  # a login would be sent to the registry of every service
          see="[its keys](#registry_config)"),
+    # By label it is `docker-updater.enable` that says so, which discovery reads.
     _service("enabled", kinds.FLAG, True, "`false` leaves the service alone.", False, by_label=False),
     _policy("follow", kinds.FOLLOW, None,
          "`tag` follows the digest behind the tag; `patch`, `minor` and `major` follow the versions of the "
@@ -211,6 +216,7 @@ OPTIONS: tuple[Option, ...] = (
          "Tags never taken: globs such as `*-debug`, or `regexp:` and a regular expression. Needs a "
          "selector: `follow` (but for `tag`), `tag_pattern`, `tag_regex` or `semver_pattern`.",
          "*-debug", ["*-debug", "regexp:.*-rc[0-9]+"]),
+    # Off unless wanted: a security fix should not wait by default.
     _service("min_age", kinds.duration(10 * kinds.YEAR, zero=True), 0,
          "How old a release must be: since its push if the registry tells, else since it was first "
          "seen here.", "72h", "3d", 3600, field="policy.min_age_seconds"),
