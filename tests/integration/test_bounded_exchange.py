@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 
 from tests.support import lab
 from tests.support.fake_registry import Bearer, Behaviour, Build, FakeRegistry
-from tests.support.registry_clients import ANYONE, APP, at, at_host, digest, make
+from tests.support.registry_clients import ANYONE, APP, SOMEONE, at, at_host, digest, make
 from tests.support.set_clock import SetClock
 from updater_core.errors import NotFound, RateLimited, RegistryError
 from updater_core.models import RegistrySettings
@@ -50,17 +51,18 @@ def test_a_host_that_asks_for_a_rest_has_it(
     behaviour: Behaviour, seconds: int, fake: FakeRegistry, registries: Registries, clock: SetClock
 ) -> None:
     fake.push("team/other", "1.0")
-    fake.behave("manifest_head", behaviour, times=1)
-    until = clock.now() + timedelta(seconds=seconds)
+    tries = 1 if seconds != 60 else 2  # without a hint, a HEAD is asked once more
+    fake.behave("manifest_head", behaviour, times=tries)
     with pytest.raises(RateLimited) as error:
         digest(registries, at(fake))
+    until = clock.now() + timedelta(seconds=seconds)
     assert error.value.retry_at == until
     assert dict(registries.backoffs()) == {fake.host: until}
     registries.new_cycle()
     with pytest.raises(RateLimited) as again:
         digest(registries, at(fake, "team/other:1.0"))
     assert again.value.retry_at == until
-    assert fake.counts() == {"manifest_head": 1}
+    assert fake.counts() == {"manifest_head": tries}
     clock.advance(seconds)
     registries.new_cycle()
     digest(registries, at(fake, "team/other:1.0"))
@@ -151,11 +153,101 @@ def test_a_stop_ends_a_short_pause_and_leaves_no_backoff(
     assert registries.backoffs() == {}
 
 
+@pytest.mark.parametrize("kind", ["manifest_get", "blob"])
+def test_a_short_pause_of_an_optional_question_is_waited_out_and_a_long_one_starts_no_backoff(
+    kind: str, fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    pushed = fake.push(APP, "1.0", Build(index=True))
+    behind = replace(at(fake), digest=pushed.digest)
+    registry = registries.for_service(behind, ANYONE)
+    fake.behave(kind, Behaviour(status=429, headers={"Retry-After": "1"}), times=1)
+    fake.behave(kind, Behaviour(status=429, headers={"Retry-After": "90"}), times=1)
+    fake.behave(kind, Behaviour(status=429, headers={"Retry-After": "1"}))
+    with pytest.raises(RateLimited) as error:
+        registry.facts(behind, "linux/amd64")
+    assert error.value.retry_at == clock.now() + timedelta(seconds=90)
+    assert sum(clock.waits) >= 1
+    assert registries.backoffs() == {}
+    with pytest.raises(RateLimited):
+        registry.facts(behind, "linux/amd64")
+    fake.clear_log()
+    with pytest.raises(RateLimited):  # it is not waited for again in this cycle
+        registry.facts(behind, "linux/amd64")
+    assert kind not in fake.counts()
+    fake.well_behaved()
+    registries.new_cycle()
+    registry.facts(behind, "linux/amd64")
+
+
+def test_the_remedy_for_a_pause_names_a_login_only_to_whoever_has_none(
+    fake: FakeRegistry, registries: Registries
+) -> None:
+    fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "90"}), times=1)
+    for settings, is_told in ((SOMEONE, False), (ANYONE, True)):
+        with pytest.raises(RateLimited) as error:
+            registries.for_service(at(fake), settings).digest(at(fake))
+        assert "asked again" in error.value.remedy
+        assert (f"docker login {fake.host}" in error.value.remedy) is is_told
+
+
+USED_UP = [
+    Behaviour(status=429, headers={"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"}),
+    Behaviour(
+        status=429,
+        body=b'{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your unauthenticated pull '
+        b'rate limit. https://www.docker.com/increase-rate-limit"}]}',
+    ),
+]
+
+
+@pytest.mark.parametrize("refusal", USED_UP)
+def test_used_up_pulls_of_hub_keep_back_no_check(
+    refusal: Behaviour, fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    """A HEAD is not counted, so only what reads manifests waits, and is not tried for each service."""
+    first, second = parse("team/app:1.0"), parse("team/other:1.0")
+    for image in (first, second):
+        fake.push(image.repository, "1.0")
+    fake.behave("manifest_get", refusal)
+    still_some = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "3;w=21600"}
+    fake.behave("manifest_head", Behaviour(headers=still_some), times=1)
+    fake.behave("manifest_head", Behaviour(headers=USED_UP[0].headers))
+    with pytest.raises(RateLimited, match="the pull limit is used up") as error:
+        registries.for_service(first, ANYONE).created(first, "linux/amd64")
+    assert "docker login" in error.value.remedy
+    assert error.value.retry_at > clock.now()
+    with pytest.raises(RateLimited, match="the pull limit is used up"):
+        registries.for_service(second, ANYONE).created(second, "linux/amd64")
+    assert fake.counts() == {"manifest_head": 2, "manifest_get": 1}
+    assert registries.backoffs() == {}
+    assert registries.pull_allowed_at(first) == error.value.retry_at
+    with pytest.raises(RateLimited) as error:
+        registries.for_service(first, SOMEONE).created(first, "linux/amd64")
+    assert "docker login" not in error.value.remedy
+    fake.well_behaved()
+    clock.advance(21600)
+    registries.new_cycle()
+    assert registries.for_service(first, ANYONE).created(first, "linux/amd64")
+
+
+def test_too_many_requests_at_hub_are_no_used_up_pulls(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    image = parse("team/app:1.0")
+    fake.push(image.repository, "1.0")
+    headers: dict[str, str | None] = {"Retry-After": "90", "RateLimit-Remaining": "76;w=21600"}
+    fake.behave("manifest_get", Behaviour(status=429, headers=headers))
+    with pytest.raises(RateLimited, match="too many requests"):
+        registries.for_service(image, ANYONE).created(image, "linux/amd64")
+    assert registries.backoffs() == {fake.host: clock.now() + timedelta(seconds=90)}
+    assert registries.pull_allowed_at(image) is None
+
+
 def test_rests_without_a_given_length_double_up_to_an_hour(
     fake: FakeRegistry, registries: Registries, clock: SetClock
 ) -> None:
     fake.push(APP, "1.0")
-    fake.behave("manifest_head", Behaviour(status=429), times=8)
+    fake.behave("manifest_head", Behaviour(status=429), times=2 * 8)
     rests = []
     for _ in range(8):
         registries.new_cycle()
@@ -166,7 +258,7 @@ def test_rests_without_a_given_length_double_up_to_an_hour(
     assert rests == [60, 120, 240, 480, 960, 1920, 3600, 3600]
     registries.new_cycle()
     digest(registries, at(fake))
-    fake.behave("manifest_head", Behaviour(status=429), times=1)
+    fake.behave("manifest_head", Behaviour(status=429), times=2)
     registries.new_cycle()
     with pytest.raises(RateLimited) as error:
         digest(registries, at(fake))
@@ -184,7 +276,22 @@ def test_refusals_that_come_together_count_as_one(
         gate.set()
         assert all(isinstance(answer.exception(), RateLimited) for answer in answers)
     assert registries.backoffs() == {fake.host: clock.now() + timedelta(seconds=60)}
-    assert fake.counts() == {"manifest_head": 8}
+    assert fake.counts() == {"manifest_head": 9}  # one was asked again
+
+
+def test_a_refused_head_without_a_hint_is_asked_once_more_after_a_second(
+    fake: FakeRegistry, registries: Registries, clock: SetClock
+) -> None:
+    """GHCR has its hint in the body, which the answer to a HEAD does not have."""
+    pushed = fake.push(APP, "1.0")
+    fake.behave("manifest_head", Behaviour(status=429), times=1)
+    assert digest(registries, at(fake)) == pushed.digest
+    assert clock.waits == [1.0]
+    registries.new_cycle()
+    fake.behave("manifest_head", Behaviour(status=429))
+    with pytest.raises(RateLimited):
+        digest(registries, at(fake))
+    assert fake.counts() == {"manifest_head": 4}
 
 
 def test_a_rest_survives_a_restart(fake: FakeRegistry, clock: SetClock, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from updater_core.state.records import State
 from updater_core.state.shared import SharedState
 
 _WAIT = "nothing to do: it is asked again in the next cycle"
+_WAIT_FOR_END = "nothing to do: it is asked again when its pause is over"
 
 
 Verify = Callable[[ServiceConfig, ImageRef], SignatureVerdict]
@@ -297,8 +298,8 @@ def unknown(error: RegistryError) -> Hold:
     """
     reason = error.reason
     until = error.retry_at if isinstance(error, RateLimited) else None
-    is_passing = reason in (Reason.RATE_LIMITED, Reason.REGISTRY_ERROR)
-    return Hold(reason, str(error), error.remedy or (_WAIT if is_passing else ""), until=until)
+    fallback = {Reason.RATE_LIMITED: _WAIT_FOR_END, Reason.REGISTRY_ERROR: _WAIT}.get(reason, "")
+    return Hold(reason, str(error), error.remedy or fallback, until=until)
 
 
 def running_digest(observed: Observed, answers: Mapping[str, str]) -> str | None:

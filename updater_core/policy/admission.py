@@ -50,6 +50,8 @@ class Facts:
         return windows.merge_hours(self.service.hours, self.shared_hours)
 
 
+_OF_PULL_LIMIT = "nothing to do but to wait; without a login, `docker login` gives a higher limit"
+
 Rule = Callable[[Update, Facts], Hold | None]
 
 
@@ -206,7 +208,7 @@ def pull_limit(_: Update, facts: Facts) -> Hold | None:
     if allowed_at is None or allowed_at <= facts.now:
         return None
     detail = f"the pull limit of {facts.limited_by} is used up until {allowed_at:%Y-%m-%d %H:%M} UTC"
-    return Hold(Reason.PULL_LIMIT, detail, "log in for a higher limit, or wait", until=allowed_at)
+    return Hold(Reason.PULL_LIMIT, detail, _OF_PULL_LIMIT, until=allowed_at)
 
 
 def unfinished(_: Update, facts: Facts) -> Hold | None:

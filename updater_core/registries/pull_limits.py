@@ -2,7 +2,8 @@
 
 `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 20;w=21600` come with a manifest's HEAD, which is not
 counted, and do not come if there is no limit (https://docs.docker.com/docker-hub/usage/pulls/). What counts
-is each GET of a manifest, so the pull of an image with an index counts twice.
+is each GET of a manifest, so the pull of an image with an index counts twice. A pull too many is refused with
+429, which says nothing of the requests that are not counted.
 """
 
 from __future__ import annotations
@@ -17,9 +18,24 @@ from typing import cast
 from updater_core.caching.cache import Cache
 from updater_core.models import Credential
 
+COUNTED_KIND = "manifest_get"  # of request
 ONE_PULL = 2  # the index and the platform's manifest
 LONGEST_WINDOW_SECONDS, REFUSED_WINDOW_SECONDS = 86400, 3600
 _VALUE = re.compile(r"(\d{1,9})\s*;\s*w=(\d{1,6})")
+_SAID_IN_WORDS = b"pull rate limit"  # "You have reached your (unauthenticated) pull rate limit."
+
+
+def is_used_up(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether a 429 says that an account's pulls are used up, rather than that we ask too often.
+
+    `headers` have their names in lower case.
+
+    >>> is_used_up({"ratelimit-remaining": "0;w=21600"}, b""), is_used_up({"ratelimit-remaining": "0"}, b"")
+    (True, False)
+    """
+    remaining = _VALUE.match(headers.get("ratelimit-remaining", ""))
+    is_counted_out = remaining is not None and int(remaining[1]) == 0
+    return is_counted_out or _SAID_IN_WORDS in body.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +59,16 @@ class PullLimit:
         13
         >>> PullLimit(100, 2, 3600, seen).waits_until(seen)
         """
-        end = self.seen_at + timedelta(seconds=self.window_seconds)
-        return end if self.remaining < ONE_PULL and now < end else None
+        return self.end if self.remaining < ONE_PULL and now < self.end else None
+
+    def used_up_until(self, now: datetime) -> datetime | None:
+        """Return until when not a single manifest can be read, at the latest; None if one can."""
+        return self.end if self.remaining == 0 and now < self.end else None
+
+    @property
+    def end(self) -> datetime:
+        """Return when the window is over at the latest."""
+        return self.seen_at + timedelta(seconds=self.window_seconds)
 
 
 class PullLimits:
@@ -76,12 +100,24 @@ class PullLimits:
                 left = max(known.remaining - ONE_PULL, 0)
                 self._known.put((host, _name(credential)), replace(known, remaining=left))
 
-    def refuse(self, host: str, credential: Credential | None, now: datetime) -> None:
-        """Note a refused pull: none is left until the host says otherwise or an hour has passed."""
+    def refuse(
+        self,
+        host: str,
+        credential: Credential | None,
+        now: datetime,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note a refused pull: none is left until the host says otherwise or its window has passed.
+
+        The window is what `headers` say, or was known before, or an hour.
+        """
+        said = _VALUE.match((headers or {}).get("ratelimit-remaining", ""))
         with self._lock:
             known = self._known.get((host, _name(credential)))
             known = known or PullLimit(0, 0, REFUSED_WINDOW_SECONDS, now)
-            self._known.put((host, _name(credential)), replace(known, remaining=0, seen_at=now))
+            window = min(int(said[2]), LONGEST_WINDOW_SECONDS) if said else known.window_seconds
+            refused = replace(known, remaining=0, window_seconds=window, seen_at=now)
+            self._known.put((host, _name(credential)), refused)
 
     def of(self, host: str, credential: Credential | None) -> PullLimit | None:
         """Return what a host last said to an account; None if it named no limit."""

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from updater_core import protocols
 from updater_core.caching.cache import Cache
 from updater_core.caching.single_flight import SingleFlight
+from updater_core.errors import RateLimited
 from updater_core.models import ImageRef, RegistrySettings, Secret
 from updater_core.net.url_rules import is_loopback, same_origin
 from updater_core.protocols import RemoteImage
 from updater_core.reference import HUB
 from updater_core.registries.auth.access import Access
 from updater_core.registries.auth.tokens import Tokens
-from updater_core.registries.pull_limits import PullLimits
+from updater_core.registries.pull_limits import COUNTED_KIND, PullLimits
 from updater_core.registries.transport import Answer, Request, Transport
 from updater_core.registry_utils import Login, Logins
 from updater_core.vocabulary.dated import ListComparison
@@ -90,11 +92,36 @@ class Session:
     def ask(self, access: Access, request: Request) -> Answer:
         """Send a request, answering a challenge once. Raises AuthFailed if the answer to it is not taken.
 
-        A status of 403 or 404 is left to the caller."""
-        answer = self._ask(access, request)
+        A status of 403 or 404 is left to the caller. A manifest is not read while the account's pulls are
+        used up, which is raised as RateLimited."""
+        is_counted = access.base == self.hub.registry and request.kind == COUNTED_KIND
+        if is_counted:
+            self._refuse_if_used_up(access, request)
+        try:
+            answer = self._ask(access, request)
+        except RateLimited as error:
+            error.remedy = access.remedy_of_pause()
+            raise
         if access.base == self.hub.registry and answer.status == 200 and request.kind.startswith("manifest_"):
             self.limits.note(access.host, access.credential, answer.headers, self.clock.now())
+        if answer.status == 429:
+            raise self._used_up(access, request, answer)
         return answer
+
+    def _refuse_if_used_up(self, access: Access, request: Request) -> None:
+        known = self.limits.of(access.host, access.credential)
+        until = known.used_up_until(self.clock.now()) if known else None
+        if until is not None:
+            raise _used_up_error(access, request, until)
+
+    def _used_up(self, access: Access, request: Request, answer: Answer) -> RateLimited:
+        """Return the error for a manifest that is one too many; no other question is kept back by it."""
+        now = self.clock.now()
+        if access.base == self.hub.registry:
+            self.limits.refuse(access.host, access.credential, now, answer.headers)
+        known = self.limits.of(access.host, access.credential)
+        until = known.used_up_until(now) if known else None
+        return _used_up_error(access, request, until or now)
 
     def _ask(self, access: Access, request: Request) -> Answer:
         with self.tokens.first_alone(access):
@@ -171,6 +198,11 @@ def base_url(domain: str, settings: RegistrySettings, hub: HubEndpoints) -> str:
 def site_of(reference: ImageRef, settings: RegistrySettings, hub: HubEndpoints) -> RegistryEndpoint:
     """Return the site that serves a reference."""
     return RegistryEndpoint(reference.domain, base_url(reference.domain, settings, hub), settings)
+
+
+def _used_up_error(access: Access, request: Request, until: datetime) -> RateLimited:
+    message = f"{request.what}: the pull limit is used up, until {until:%Y-%m-%d %H:%M} UTC at the latest"
+    return RateLimited(access.host, message, until, access.remedy_of_pull_limit())
 
 
 def _is_challenge(answer: Answer) -> bool:

@@ -2,8 +2,9 @@
 
 Backoff is per host and shared by all. A 429 whose hint is a few seconds at most is waited out, and from then
 on the host is asked one question after the other until the cycle ends; one with a longer hint, or without
-any, stops every question to that host. So does a host that does not answer, for the remainder of the cycle;
-in the next ones a single question goes ahead of the others until one is answered.
+any, stops every question to that host. Two do not: one to a question that is optional, and one that says that
+an account's pulls are used up, for most questions are no pulls. A host that does not answer is not asked for
+the remainder of the cycle; in the next ones a single question goes ahead of the others until one is answered.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from updater_core.net.http import (
     Request,
 )
 from updater_core.net.url_rules import redirect_problem, same_origin
+from updater_core.registries.pull_limits import COUNTED_KIND, is_used_up
 
 __all__ = ["ERROR_BYTES", "Answer", "Limits", "OnRequest", "Request", "Transport"]
 
@@ -45,7 +47,9 @@ SHORTEST_BACKOFF, LONGEST_BACKOFF = (
 )  # Docker Hub counts in windows of six hours
 
 LONGEST_WAITED = timedelta(seconds=10)  # a hint up to this is waited out within the cycle
-WAITS_OF_A_QUESTION, FIRST_WAIT_SECONDS = 6, 0.2
+# GHCR says it in the body, which the answer to a HEAD does not have
+GUESSED_PAUSE = timedelta(seconds=1)
+WAITS_OF_A_QUESTION, WAITS_OF_AN_OPTIONAL_QUESTION, FIRST_WAIT_SECONDS = 6, 2, 0.2
 _STOPPED = "the registry asked for a pause, and the updater is stopping"
 
 OnRequest = Callable[[str, str, str], None]
@@ -65,6 +69,7 @@ class _Host:
     out_since: datetime | None = None  # when it was first down, until it answers again
     is_asked: bool = False  # in this cycle
     is_one_by_one: bool = False  # until the cycle ends: it has asked for a short pause
+    is_for_necessary: bool = False  # until the cycle ends: optional questions were answered by pauses alone
     pause_until: datetime | None = None
     # then one question after the other, each its own
     queue: threading.Lock = field(default_factory=threading.Lock)
@@ -120,13 +125,15 @@ class Transport:
         """Give hosts that did not answer in the last cycle another chance."""
         with self._lock:
             for host in self._hosts.values():
-                host.failures_in_a_row, host.down, host.is_asked, host.is_one_by_one = 0, "", False, False
+                host.failures_in_a_row, host.down = 0, ""
+                host.is_asked = host.is_one_by_one = host.is_for_necessary = False
 
     def send(self, request: Request) -> Answer:
         """Ask, and retry.
 
         Every status is an answer but those of a busy or broken host (429, 408, 499, 5xx), which are raised as
-        RateLimited or, after some tries, as RegistryError.
+        RateLimited or, after some tries, as RegistryError. To a GET of a manifest, a 429 is an
+        answer if it says that pulls are used up (`pull_limits.is_used_up`).
         """
         host = self._host(request.host)
         host.is_asked = True
@@ -151,8 +158,11 @@ class Transport:
 
     def _one_by_one(self, request: Request, host: _Host) -> Answer:
         """Ask when the host's pause is over, again and again; each pause is at least twice as long."""
-        for attempt in range(WAITS_OF_A_QUESTION):
+        most = WAITS_OF_AN_OPTIONAL_QUESTION if request.is_optional else WAITS_OF_A_QUESTION
+        for attempt in range(most):
             self._refuse_if_backing_off(request.host, host)
+            if request.is_optional and host.is_for_necessary:
+                break
             shortest = FIRST_WAIT_SECONDS * 2**attempt if attempt else 0.0
             left = (host.pause_until - self._clock.now()).total_seconds() if host.pause_until else 0.0
             pause = min(max(left, shortest), LONGEST_WAITED.total_seconds())
@@ -162,6 +172,7 @@ class Transport:
                 return self._try(request, host)
             except _Busy:
                 continue
+        host.is_for_necessary = host.is_for_necessary or request.is_optional
         raise self._rate_limited(request, host, None)
 
     def refuse_if_backing_off(self, name: str) -> None:
@@ -240,7 +251,7 @@ class Transport:
             request = replace(request, url=url, authorization=keep, redirected_by=by)
         else:
             raise Broken(f"it redirects more than {MOST_REDIRECTS} times", lasting=True)
-        if _is_worth_a_retry(answer.status) and not _asks_for_backoff(answer):
+        if _is_worth_a_retry(answer.status) and not _asks_for_backoff(request, answer):
             raise Broken(f"it answered with status {answer.status}")
         return answer
 
@@ -258,14 +269,12 @@ class Transport:
             self._on_request(host, request.kind, result)
 
     def _back_off_if_asked(self, request: Request, host: _Host, answer: Answer) -> None:
-        if not _asks_for_backoff(answer):
+        if not _asks_for_backoff(request, answer):
             return
         now = self._clock.now()
         hint = pause_hint.asked_for(answer.headers, answer.body[:ERROR_BYTES], now)
-        if request.is_optional:
-            raise RateLimited(
-                request.host, f"{request.what}: too many requests", now + (hint or timedelta(0))
-            )
+        if hint is None and request.method == "HEAD" and not host.is_one_by_one:
+            hint = GUESSED_PAUSE
         if hint is None or hint > LONGEST_WAITED:
             raise self._rate_limited(request, host, hint)
         pause = max(hint, timedelta(seconds=FIRST_WAIT_SECONDS))
@@ -274,9 +283,12 @@ class Transport:
         raise _Busy
 
     def _rate_limited(self, request: Request, host: _Host, hint: timedelta | None) -> RateLimited:
+        if request.is_optional:
+            retry_at = self._clock.now() + (hint or timedelta(0))
+            return RateLimited(request.host, f"{request.what}: too many requests", retry_at)
         until = self._begin_backoff(host, hint)
         message = f"{request.what}: too many requests; not asked until {_clock_time(until)} UTC"
-        return RateLimited(request.host, message, until, "log in to this registry, or check less often")
+        return RateLimited(request.host, message, until)
 
     def _begin_backoff(self, host: _Host, asked: timedelta | None) -> datetime:
         """Leave a host alone as long as it asked for, or as long as we guess; return until when."""
@@ -304,8 +316,11 @@ def _clock_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _asks_for_backoff(answer: Answer) -> bool:
-    return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
+def _asks_for_backoff(request: Request, answer: Answer) -> bool:
+    if answer.status == 429:
+        is_counted = request.kind == COUNTED_KIND
+        return not (is_counted and is_used_up(answer.headers, answer.body))
+    return answer.status == 503 and "retry-after" in answer.headers
 
 
 def _is_worth_a_retry(status: int) -> bool:

@@ -42,6 +42,19 @@ class Access:
         broken = f" (asked without credentials: {self.problem})" if self.problem else ""
         return AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
 
+    def remedy_of_pause(self) -> str:
+        """Return what to do about a host that is asked too often."""
+        often = "nothing to do: it is asked again then; if that happens often, raise check_interval"
+        if self.credential:
+            return often
+        return f"{often}, or log in (`docker login{self._shown_host}`): a login may be allowed more"
+
+    def remedy_of_pull_limit(self) -> str:
+        """Return what to do about pulls that are used up."""
+        if self.credential:
+            return f"wait, or let the plan of {self.credential.username} allow more pulls"
+        return f"wait, or log in for a higher limit: {self._way_to_log_in()}"
+
     def _remedy_of_login(self) -> str:
         name = self.credential.username if self.credential else ""
         check = f"check that {name} may read {self.repository}, and its password or token"
@@ -58,9 +71,12 @@ class Access:
         )
 
     def _remedy_of_nobody(self) -> str:
+        return f"check the spelling of {self.repository}; if it is private, {self._way_to_log_in()}"
+
+    def _way_to_log_in(self) -> str:
         return (
-            f"check the spelling of {self.repository}; if it is private, set registry_config.username and "
-            f"registry_config.password, or run `docker login{self._shown_host}`"
+            "set registry_config.username and registry_config.password, or run "
+            f"`docker login{self._shown_host}`"
         )
 
     @property
