@@ -183,11 +183,11 @@ def test_the_remedy_for_a_pause_names_a_login_only_to_whoever_has_none(
     fake: FakeRegistry, registries: Registries
 ) -> None:
     fake.behave("manifest_head", Behaviour(status=429, headers={"Retry-After": "90"}), times=1)
-    for settings, is_told in ((SOMEONE, False), (ANYONE, True)):
+    for settings, is_named in ((SOMEONE, False), (ANYONE, True)):
         with pytest.raises(RateLimited) as error:
             registries.for_service(at(fake), settings).digest(at(fake))
         assert "asked again" in error.value.remedy
-        assert (f"docker login {fake.host}" in error.value.remedy) is is_told
+        assert (f"docker login {fake.host}" in error.value.remedy) is is_named
 
 
 USED_UP = [

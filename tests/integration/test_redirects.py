@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_registry import Behaviour, FakeRegistry
+from tests.support.fake_registry import Bearer, Behaviour, FakeRegistry
 from updater_core.errors import RegistryError
 from updater_core.models import ImageRef, RegistrySettings
 from updater_core.reference import parse
@@ -90,4 +90,14 @@ def test_nobody_is_sent_to_an_address_of_the_link_alone(
     with pytest.raises(RegistryError, match=r"169\.254\.169\.254 is an address of this link alone") as error:
         registries.for_service(network.image, PLAIN).digest(network.image)
     assert "storage.redirect.disable" in error.value.remedy
+    assert network.registry.counts() == {"manifest_head": 1}
+
+
+def test_a_token_is_asked_for_at_no_name_for_an_address_of_the_link_alone(
+    network: Network, registries: Registries
+) -> None:
+    network.registry.auth = Bearer(realm="https://metadata.example.com/token")
+    with pytest.raises(RegistryError, match=r"169\.254\.169\.254 is an address of this link alone") as error:
+        registries.for_service(network.image, PLAIN).digest(network.image)
+    assert "token_realm_hosts" in error.value.remedy
     assert network.registry.counts() == {"manifest_head": 1}

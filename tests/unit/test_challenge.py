@@ -152,6 +152,28 @@ def test_without_credentials_a_realm_elsewhere_is_harmless_but_not_in_a_private_
     assert realm_problem("https://169.254.169.254/t", "https://r.example", (), with_secret=False) is not None
 
 
+@pytest.mark.parametrize(
+    ("realm", "dialled", "is_asked"),
+    [
+        ("https://192.168.1.9:8443/token", "192.168.1.2", True),
+        ("https://[fd00::9]/token", "10.0.0.1", True),
+        ("https://192.168.1.9/token", "9.9.9.9", False),
+        ("https://192.168.1.9/token", "", False),
+        ("https://169.254.169.254/token", "192.168.1.2", False),
+        ("https://[fe80::1]/token", "192.168.1.2", False),
+        ("https://127.0.0.1/token", "192.168.1.2", False),
+        ("http://192.168.1.9/token", "192.168.1.2", False),
+    ],
+)
+def test_a_realm_in_the_network_in_which_the_registry_was_reached_may_be_asked_by_anybody(
+    realm: str, dialled: str, is_asked: bool
+) -> None:
+    """A name that looks public may be a machine of the own network; a login still goes to no stranger."""
+    registry = "https://registry.example.com"
+    assert (realm_problem(realm, registry, (), False, dialled) is None) is is_asked
+    assert realm_problem(realm, registry, (), True, dialled) is not None
+
+
 def test_an_operator_can_allow_a_realm_but_not_its_plain_http() -> None:
     allowed = ("sso.other.example", "10.0.0.9")
     assert (

@@ -17,8 +17,9 @@ _NO_TLS_THERE = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RE
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3}[ -~]{0,60})")
 PROXY_REMEDY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the updater's environment"
 REDIRECT_REMEDY = (
-    "let the registry redirect to an https address of its own network or of the public net, or answer by "
-    "itself (storage.redirect.disable in the configuration of a registry:2)"
+    "let the registry send us to an https address of its own network or of the public net, or answer by "
+    "itself (storage.redirect.disable in the configuration of a registry:2); its token service may be named "
+    "in registry_config.token_realm_hosts"
 )
 
 
@@ -40,7 +41,7 @@ class Broken(Exception):
 def redirect_refused(url: str, address: str, dialled: str) -> Broken | None:
     """Return the error of a redirect to an address that may not be dialled; see `dialled_problem`."""
     problem = dialled_problem(url, address, dialled)
-    why = f"nobody is redirected there by us: {problem}"
+    why = f"nobody is sent there by us: {problem}"
     return Broken(why, REDIRECT_REMEDY, lasting=True) if problem else None
 
 

@@ -15,7 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from updater_core.net.url_rules import is_loopback, is_private, literal_address, split_url
+from updater_core.net.url_rules import (
+    is_internal,
+    is_loopback,
+    is_private,
+    literal_address,
+    split_url,
+)
 
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",]*))', re.DOTALL)
@@ -72,12 +78,17 @@ def realm_url(challenge: Challenge, request_url: str) -> str:
 
 
 def realm_problem(
-    realm: str, registry_url: str, allowed_hosts: tuple[str, ...], with_secret: bool
+    realm: str,
+    registry_url: str,
+    allowed_hosts: tuple[str, ...],
+    with_secret: bool,
+    dialled: str = "",
 ) -> str | None:
     """Return why no token is asked for at `realm` on behalf of the registry, or None if it may be.
 
     `with_secret`: a credential would be sent along, so the realm must belong to the registry or be allowed by
-    name.
+    name. `dialled`: the address that the registry was reached at, which tells its network better than its
+    name; empty if a proxy knows it alone.
 
     >>> realm_problem("https://auth.docker.io/token", "https://registry-1.docker.io", (), True)
     >>> realm_problem("https://thief.example/token", "https://registry-1.docker.io", (), True)
@@ -89,17 +100,36 @@ def realm_problem(
     # A hostile registry could name a service of this machine's network, or a thief of passwords, as its token
     # server.
     host, home = to.hostname or "", registry.hostname or ""
-    known = host == home or _is_allowed(host, to.netloc, allowed_hosts)
+    known = is_known_realm(realm, registry_url, allowed_hosts)
     both_here = is_loopback(host) and is_loopback(home)
     # A password over http is everybody's; on this machine nobody listens in between.
     if to.scheme == "http" and not both_here and not (registry.scheme == "http" and known):
         return "it is not https"
     # Even without a secret: the answer of a metadata service would come back in a message.
-    if not known and not both_here and is_private(host):
+    if not known and not both_here and is_private(host) and not _is_neighbour(host, home, dialled):
         return f"{host} is an address of a private network"
     if with_secret and not known and not both_here and not _same_domain(host, home):
         return f"{host} does not belong to {home}"
     return None
+
+
+def is_known_realm(realm: str, registry_url: str, allowed_hosts: tuple[str, ...]) -> bool:
+    """Return whether a realm is at the registry's own host, or at one that the operator allows."""
+    to, registry = split_url(realm), split_url(registry_url)
+    if to is None or registry is None:
+        return False
+    return to.hostname == registry.hostname or _is_allowed(to.hostname or "", to.netloc, allowed_hosts)
+
+
+def _is_neighbour(host: str, home: str, dialled: str) -> bool:
+    """Return whether an address is in the own network like the registry, but not of this link alone.
+
+    That is where clouds keep the credentials of a machine.
+    """
+    address = literal_address(host)
+    is_of_link = address is not None and address.is_link_local
+    is_from_inside = is_private(dialled) if dialled else is_internal(home)
+    return is_from_inside and not is_of_link and not is_loopback(host)
 
 
 def realm_remedy(realm: str, registry_url: str) -> str:

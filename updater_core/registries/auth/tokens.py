@@ -77,6 +77,7 @@ class Tokens:
         self._flights = SingleFlight()
         self._grants: Cache[_Grant] = Cache()
         self._challenges = ChallengeCache()
+        self._addresses: Cache[str] = Cache()  # at which registries were reached when they challenged us
         self._proven: Cache[bool] = Cache(clock.monotonic)  # passwords, by token server
 
     def first_alone(self, access: Access) -> AbstractContextManager[None]:
@@ -192,6 +193,7 @@ class Tokens:
         else:
             realm, service = challenge.realm_url(chosen, challenged.url), chosen.parameters.get("service")
             learned = LearnedChallenge(realm, service, challenge.scopes(chosen, access.scope))
+            self._addresses.put(access.base, challenged.address)
             grant = self._renew(access, _asking(learned))
         if challenged.status == 401:  # a scope that did not suffice is one repository's matter
             self._challenges.remember(access.asker, access.repository, learned)
@@ -243,10 +245,9 @@ class Tokens:
         return _Grant(Secret(header), None)
 
     def _renew(self, access: Access, grant: _Grant) -> _Grant:
-        allowed = access.realm_hosts
-        # Checked at each renewal and not once: the realm came from the registry, which may have been replaced
-        # since.
-        problem = challenge.realm_problem(grant.realm, access.base, allowed, access.credential is not None)
+        dialled = self._addresses.get(access.base) or ""
+        has_secret = access.credential is not None
+        problem = challenge.realm_problem(grant.realm, access.base, access.realm_hosts, has_secret, dialled)
         if problem:
             host = urlsplit(grant.realm).hostname or "its realm"
             raise access.refusal(
@@ -262,11 +263,16 @@ class Tokens:
         with self._proving(access, grant.realm):
             credential = access.credential
             if credential and credential.is_identity_token:
-                answer = self._transport.send(_oauth_request(access, grant, credential))
-                # Some token servers have no POST; the specification lets a client fall back to GET.
+                answer = self._send(access, grant, _oauth_request(access, grant, credential))
                 if answer.status not in (404, 405):
                     return self._judged(access, answer)
-            return self._judged(access, self._transport.send(_token_request(access, grant)))
+            return self._judged(access, self._send(access, grant, _token_request(access, grant)))
+
+    def _send(self, access: Access, grant: _Grant, request: Request) -> Answer:
+        """Ask the realm, whose name may stand for an address that nobody is sent to by a registry."""
+        if not challenge.is_known_realm(grant.realm, access.base, access.realm_hosts):
+            request = replace(request, redirected_by=self._addresses.get(access.base) or "")
+        return self._transport.send(request)
 
     @contextmanager
     def _proving(self, access: Access, realm: str) -> Iterator[None]:
