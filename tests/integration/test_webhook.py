@@ -24,7 +24,7 @@ import pytest
 
 import docker_updater
 from tests.support.listener import Listener, listening
-from updater_core import config_utils, models
+from updater_core import config_utils, models, notifiers
 from updater_core.app import cycle
 from updater_core.app.wiring import wire
 from updater_core.errors import StateError, Unreachable, UpdaterError
@@ -446,6 +446,40 @@ def test_an_address_that_cannot_work_is_a_problem_of_the_configuration(
     assert "Apprise cannot use address 1" in unknown
     assert TOKEN not in unknown
     assert "-m pip install -r" in missing
+
+
+CHATS = {
+    f"https://hooks.slack.com/services/T0/B0/{TOKEN}": "slack://",
+    f"https://discord.com/api/webhooks/1/{TOKEN}": "discord://",
+    f"https://canary.discord.com/api/v10/webhooks/1/{TOKEN}/slack?wait=true": "discord://",
+    f"https://acme.webhook.office.com/webhookb2/{TOKEN}": "msteams://",
+    f"https://CHAT.googleapis.com./v1/spaces/A/messages?token={TOKEN}": "gchat://",
+    f"https://api.telegram.org/bot1:{TOKEN}/sendMessage?chat_id=1": "tgram://",
+}
+
+
+@pytest.mark.parametrize("address", CHATS)
+def test_a_chat_in_the_place_of_the_webhook_is_refused_and_its_place_is_named(
+    address: str, entry_point: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry_point(webhook_url=address) == 2
+    said = capsys.readouterr().err
+    assert "NOTIFY_URLS" in said
+    assert CHATS[address] in said
+    assert TOKEN not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://hooks.slack.com/triggers/T0/1/{TOKEN}",  # a workflow takes any JSON
+        f"https://chat.example/hooks/{TOKEN}",
+        "https://discord.com/",
+        "https://ntfy.sh/updates",
+    ],
+)
+def test_a_receiver_that_may_take_an_event_is_no_problem(address: str) -> None:
+    assert notifiers.problems(Settings(webhook_url=Secret(address))) == ()
 
 
 # ----------------------------------------------------------------------------------------------------- outbox

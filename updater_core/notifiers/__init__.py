@@ -43,7 +43,7 @@ def active(settings: Settings) -> tuple[Notifier, ...]:
 
 def problems(settings: Settings) -> tuple[str, ...]:
     """Return why notifiers cannot work here, each with what to do; no address is in it."""
-    return tuple(apprise.problems(settings))
+    return (*webhook.problems(settings), *apprise.problems(settings))
 
 
 def channels(settings: Settings, folder: Path) -> tuple[Channel, ...]:

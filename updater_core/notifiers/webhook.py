@@ -14,6 +14,7 @@ from updater_core import __version__
 from updater_core.errors import Unanswered, Unreachable, UpdaterError
 from updater_core.models import Event, Secret, Settings
 from updater_core.net.http import REDIRECTS, Answer, Broken, Connections, Limits, Request
+from updater_core.notifiers.chats import chat_at
 from updater_core.notifiers.redaction import without_address
 from updater_core.notifiers.sender import AddressSender
 from updater_core.state.codec import encode
@@ -34,6 +35,18 @@ def senders(settings: Settings) -> Sequence[AddressSender]:
     """Return what sends an event under these settings; nothing if WEBHOOK_URL is not set."""
     url, secret = settings.webhook_url, settings.webhook_secret
     return [AddressSender("", lambda event: send(event, url, secret))] if url else []
+
+
+def problems(settings: Settings) -> Sequence[str]:
+    """Return whether the address is one that cannot take an event: a chat's."""
+    chat = chat_at(settings.webhook_url.reveal()) if settings.webhook_url else None
+    if chat is None:
+        return ()
+    name, scheme = chat
+    return (
+        f"WEBHOOK_URL: this is an address of {name}, which takes only messages of its own form; put it into "
+        f"NOTIFY_URLS, as Apprise writes it ({scheme}…, see https://github.com/caronc/apprise/wiki)",
+    )
 
 
 def send(event: Event, url: Secret, secret: Secret | None = None) -> None:
