@@ -663,6 +663,38 @@ def test_a_choice_claims_no_more_than_what_is_known() -> None:
     assert rejected["s-a"].reason is Reason.OLDER
 
 
+@pytest.mark.parametrize(("minutes", "chosen"), [({"s-f1": 50, "s-0e": 10}, "s-0e"), ({"s-f1": 50}, "s-f1")])
+def test_of_what_came_together_a_build_without_a_time_is_called_neither_newer_nor_older(
+    minutes: dict[str, float], chosen: str
+) -> None:
+    outcome = choose(
+        Policy(tag_pattern="s-*"),
+        "s-a",
+        tags("s-a", "s-f1", "s-0e", "s-aa"),
+        history=History(seen=seen({"s-f1": 1, "s-0e": 1, "s-aa": 1}, s_a=9)),
+        clock=TimeSource.FIRST_SEEN,
+        created={name: NOW - timedelta(minutes=age) for name, age in minutes.items()},
+    )
+    assert isinstance(outcome, Update)
+    assert answer(outcome) == chosen
+    assert reasons(outcome)["s-aa"] == "no_push_time"
+    assert "4 matching tags" not in outcome.detail
+
+
+def test_the_current_build_without_a_time_is_named_as_what_is_not_known() -> None:
+    known = {name: Seen(None, NOW - DAY, True) for name in ("s-a", "s-b", "s-c")}
+    outcome = choose(
+        Policy(tag_pattern="s-*"),
+        "s-a",
+        tags(*known),
+        history=History(seen=known),
+        clock=TimeSource.FIRST_SEEN,
+        created={"s-b": NOW - DAY, "s-c": NOW - 2 * DAY},
+    )
+    assert isinstance(outcome, Hold)
+    assert "that of s-a is not known" in outcome.detail
+
+
 def test_build_times_are_asked_for_once_and_only_so_many() -> None:
     names = [f"s-{n}" for n in range(80)]
     known = {name: Seen(None, NOW - DAY, True) for name in names}

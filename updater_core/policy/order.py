@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from updater_core.models import Hold, Reason, Rejected, Tag
@@ -100,22 +101,28 @@ def by_first_sight(
     """Return the candidates by our own clock: what came later is newer than all of the first listing.
 
     Among those, and among tags that came between the same two checks, the images' build times decide; if
-    these say nothing the current tag stays. An Ask if build times are missing.
+    these say nothing the current tag stays. Where they decide, a tag without one is compared with none. An
+    Ask if build times are missing.
     """
     seen = _all_seen(context, [tag for tag, _ in matched])
     baseline = [tag for known, tag in seen if known.baseline]
     floor = _own_floor(context)
-    later = _arrivals(context, [(known, tag) for known, tag in seen if not known.baseline], floor)
-    if isinstance(later, Ask):
-        return later
+    arrived = _arrivals(context, [(known, tag) for known, tag in seen if not known.baseline], floor)
+    if isinstance(arrived, Ask):
+        return arrived
+    later, of_unknown_age = arrived
     floor = next((rank for rank, tag in later if tag.name == context.current), floor)
     # The current tag came after the first listing, so nothing of that can be newer: its build times need not
     # be asked for.
     out_of_reach = floor is not None and floor[0] == 1 and not context.policy.allow_downgrade
     if out_of_reach or not with_baseline:
-        return _without_baseline(context, later, baseline, floor)
-    times = _build_times(context, baseline)
-    return times if isinstance(times, Ask) else _with_baseline(context, later, baseline, times)
+        found = _without_baseline(context, later, baseline, floor)
+    else:
+        times = _build_times(context, baseline)
+        if isinstance(times, Ask):
+            return times
+        found = _with_baseline(context, later, baseline, times)
+    return replace(found, rejected=(*found.rejected, *of_unknown_age))
 
 
 def _own_floor(context: SelectionContext) -> SeenRank | None:
@@ -131,8 +138,8 @@ def _own_floor(context: SelectionContext) -> SeenRank | None:
 
 def _arrivals(
     context: SelectionContext, later: Sequence[tuple[Seen, Tag]], floor: SeenRank | None
-) -> list[tuple[SeenRank, Tag]] | Ask:
-    """Return the tags that came after the first listing with their ranks.
+) -> tuple[list[tuple[SeenRank, Tag]], tuple[Rejected, ...]] | Ask:
+    """Return the tags that came after the first listing with their ranks, and those whose age is not known.
 
     An Ask if the build times of those that came together, between the same two checks, are missing.
     """
@@ -146,8 +153,15 @@ def _arrivals(
     if isinstance(times, Ask):
         return times
     ordered = {tag.name for tags in recent if _is_ordered(context, tags, times) for tag in tags}
+    detail = "it came between the same two checks as others, and no build time says its age"
+    lost = {name: Rejected(name, Reason.NO_PUSH_TIME, detail) for name in ordered if name not in times}
     built = {name: time for name, time in times.items() if name in ordered}
-    return [((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag) for seen, tag in later]
+    ranked = [
+        ((1, seen.seen_at, built.get(tag.name, _BEFORE_ALL)), tag)
+        for seen, tag in later
+        if tag.name not in lost
+    ]
+    return ranked, tuple(lost[tag.name] for _, tag in later if tag.name in lost)
 
 
 def _came_together(groups: Iterable[Sequence[Tag]]) -> list[Tag]:
@@ -204,7 +218,9 @@ def _with_baseline(
             rejected.append(
                 Rejected(tag.name, Reason.NO_PUSH_TIME, "there before us, and no build time says its age")
             )
-    why = "all were there before the first check, and their build times are equal or unknown"
+    is_lost = context.current not in times and any(tag.name == context.current for tag in baseline)
+    unknown = f"that of {context.current} is not known" if is_lost else "these are equal or unknown"
+    why = f"all were there before the first check, so that only build times could tell, and {unknown}"
     floor = _floor_among(context, ranked) if context.current_text is not None else _own_floor(context)
     return CandidateSet(ranked, floor, tuple(rejected), "the newest", None if ordered else _no_push_time(why))
 
