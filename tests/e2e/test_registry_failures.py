@@ -337,6 +337,21 @@ def test_the_test_is_not_ok_if_the_list_of_tags_is_refused(shop: Shop) -> None:
     assert shop.run("--test")[0] == 0
 
 
+def test_the_test_is_not_ok_where_what_only_a_choice_asks_for_is_refused(shop: Shop) -> None:
+    """Build times are read from blobs: a proxy that lets manifests and lists pass may refuse those."""
+    shop.policy = {"tag_pattern": "build-*"}
+    opened(shop, tag="build-f")
+    shop.push("build-a", fresh("two"))
+    shop.registry.behave("blob", Behaviour(status=403), agent="docker-auto-updater")
+    assert shop.run("--once")[0] == 1
+    status, said = shop.run("--test")
+    assert status != 0, said
+    assert f"FAIL  {shop.name}: held, auth_error" in said
+    shop.registry.well_behaved()
+    status, said = shop.run("--test")
+    assert status == 0, said
+
+
 def test_runs_from_cron_offer_a_refused_login_once_and_a_corrected_one_at_once(shop: Shop) -> None:
     opened(shop)
     shop.registry.auth = Basic("jane", "new")

@@ -84,20 +84,21 @@ class Check:
 
     def _of_registries(self, services: Sequence[ServiceConfig]) -> Iterator[Finding]:
         """Yield what registries say: each repository once for each login, then each service's image alone."""
-        asked: set[object] = set()
+        reached: dict[object, bool] = {}
         for service in services:
-            for reference in _references(self.context, service):
-                # With the settings: two services may use one repository under two logins.
-                question = (reference.key, settings_for(service, reference), _lists_tags(service, reference))
-                if question not in asked:
-                    asked.add(question)
+            for question, reference in _questions(self.context, service):
+                if question not in reached:
                     self.at(reference.key)
-                    yield _registry_finding(self.context, service, reference)
+                    found = _registry_finding(self.context, service, reference)
+                    reached[question] = found.is_good
+                    yield found
         for service in services:
             self.at(f"the image of {service.name}")
             if service.policy.public_keys:
                 yield from _signature_finding(self.context, service)
-            yield from _choice_findings(self.context, service)
+            asked = [question for question, _ in _questions(self.context, service)]
+            is_reached = all(reached.get(question, True) for question in asked)
+            yield from _choice_findings(self.context, service, is_reached=is_reached)
 
 
 def _address_findings(service: ServiceConfig) -> Iterator[Finding]:
@@ -192,8 +193,11 @@ def _signed_by(context: AppContext, service: ServiceConfig, reference: ImageRef,
     )
 
 
-def _choice_findings(context: AppContext, service: ServiceConfig) -> Iterator[Finding]:
-    """Yield why no tag can be chosen, or a newer version than a pinned tag: worth a line, but no failure."""
+def _choice_findings(context: AppContext, service: ServiceConfig, *, is_reached: bool) -> Iterator[Finding]:
+    """Yield why no tag can be chosen, or a newer version than a pinned tag: worth a line, but no failure.
+
+    `is_reached`: its registries answered all that was asked of them by name.
+    """
     observed = target_of(context, service).observe([service])[service.name]
     if isinstance(observed, Hold):
         return
@@ -201,26 +205,28 @@ def _choice_findings(context: AppContext, service: ServiceConfig) -> Iterator[Fi
     if newest is not None:
         text = f"{observed.current.text} stays, though {newest.text} is there: nothing follows versions"
         yield Finding(True, service.name, text, newer_versions.remedy(service), is_warning=True)
-    yield from _held_choice(context, service, observed)
+    yield from _held_choice(context, service, observed, is_reached=is_reached)
 
 
-def _held_choice(context: AppContext, service: ServiceConfig, observed: Observed) -> Iterator[Finding]:
+def _held_choice(
+    context: AppContext, service: ServiceConfig, observed: Observed, *, is_reached: bool
+) -> Iterator[Finding]:
     """Yield what holds the choice of a tag, if that is more than time or an earlier failure.
 
-    What registries answer, and who signed, is said by findings of their own.
+    A registry that gives no usable answer is a failure: a choice needs more than what was asked of it by name
+    (build times, what is behind an index), and a cycle would be held by the same. If it was not reached at
+    all, that was said by a finding of its own, as is who signed.
     """
     unsigned = replace(service, policy=replace(service.policy, public_keys=()))
     with suppress(UpdaterError):  # of the registry: it was said
         decision = newer_versions.decided(context, unsigned, observed)
-        if isinstance(decision, Hold) and not _is_said_or_passes(decision.reason):
-            text = f"held, {decision.reason}: {decision.detail}"
-            yield Finding(True, service.name, text, decision.remedy, is_warning=True)
-
-
-def _is_said_or_passes(reason: Reason) -> bool:
-    if reason is Reason.PATTERN_TOO_SLOW:
-        return False
-    return reason in _PASSES or records.is_unknown(reason)
+        if not isinstance(decision, Hold) or decision.reason in _PASSES:
+            return
+        is_unanswered = decision.reason is not Reason.PATTERN_TOO_SLOW and records.is_unknown(decision.reason)
+        if is_unanswered and not is_reached:
+            return
+        text = f"held, {decision.reason}: {decision.detail}"
+        yield Finding(not is_unanswered, service.name, text, decision.remedy, is_warning=not is_unanswered)
 
 
 def _registry_finding(context: AppContext, service: ServiceConfig, reference: ImageRef) -> Finding:
@@ -236,6 +242,13 @@ def _reached(context: AppContext, service: ServiceConfig, reference: ImageRef) -
     pushed = registry.pushed_tags(reference, lambda _: True) if selector.order is Order.PUSH else None
     tags = registry.tags(reference) if pushed is None else pushed
     return f"{found}; it lists {len(tags)} {'tag' if len(tags) == 1 else 'tags'}"
+
+
+def _questions(context: AppContext, service: ServiceConfig) -> Iterator[tuple[object, ImageRef]]:
+    """Yield what is asked of registries for a service: what makes two questions the same, and the image."""
+    for reference in _references(context, service):
+        # With the settings: two services may use one repository under two logins.
+        yield (reference.key, settings_for(service, reference), _lists_tags(service, reference)), reference
 
 
 def _references(context: AppContext, service: ServiceConfig) -> Iterator[ImageRef]:
