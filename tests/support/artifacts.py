@@ -1,5 +1,6 @@
-"""What a repository holds beside images, pushed to a fake registry: charts, caches, signatures,
-attestations.
+"""What a repository holds beside images, pushed to a fake registry.
+
+That is charts, caches, signatures and attestations.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _NOWHERE = {"os": "unknown", "architecture": "unknown"}
 
 
 def manifest(config: str, layer: str, **more: Any) -> bytes:
-    """A manifest with a configuration and one layer of these media types."""
+    """Return a manifest with a configuration and one layer of these media types."""
     made = {
         "schemaVersion": 2,
         "mediaType": OCI_IMAGE,
@@ -27,14 +28,14 @@ def manifest(config: str, layer: str, **more: Any) -> bytes:
 
 
 def index(*entries: Mapping[str, Any], **more: Any) -> bytes:
-    """An index of these entries."""
+    """Return an index of these entries."""
     return json.dumps(
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries), **more}
     ).encode()
 
 
 def entry(body: bytes, media_type: str = OCI_IMAGE, **more: Any) -> dict[str, Any]:
-    """An index's entry for a manifest."""
+    """Return an index's entry for a manifest."""
     return {"mediaType": media_type, "size": len(body), "digest": digest_of(body), **more}
 
 
@@ -93,8 +94,9 @@ UNMARKED: Mapping[str, tuple[str, bytes]] = {
 
 
 def push_unmarked(fake: FakeRegistry, repository: str, tag: str, kind: str) -> str:
-    """Let a tag name an index whose entry for this host looks like an image's, and is none; return its
-    digest.
+    """Let a tag name an index whose entry for this host looks like an image's, and is none.
+
+    Return the index's digest.
     """
     media_type, body = UNMARKED[kind]
     if body:
@@ -104,8 +106,9 @@ def push_unmarked(fake: FakeRegistry, repository: str, tag: str, kind: str) -> s
 
 
 def push_around(fake: FakeRegistry, repository: str, tag: str, child: str, attestation: str) -> str:
-    """Let a tag name an index of an image that is there already, with an attestation beside it; return its
-    digest.
+    """Let a tag name an index of an image that is there already, with an attestation beside it.
+
+    Return the index's digest.
     """
     media_type, body = fake.contents(repository)[1][child]
     system = entry(body, media_type, platform={"os": "linux", "architecture": "amd64"})

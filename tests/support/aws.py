@@ -1,12 +1,14 @@
-"""moto's ECR on loopback, with what it leaves out: pages, `tagStatus`, believable expiry, errors, and a log
-of calls.
+"""moto's ECR on loopback, with what moto leaves out.
+
+That is pages, `tagStatus`, believable expiry, errors, and a log of calls.
 
     with Aws() as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)        # botocore finds its way by these alone
-        digest = aws.push("team/app", "1.0")       # any manifest will do; aws.mirror(registry, ...) takes
-        real ones aws.fail("DescribeImages", "AccessDeniedException", "User: arn:aws:... is not authorized",
-        times=1) ... assert aws.operations() == ["DescribeImages"]
+        digest = aws.push("team/app", "1.0")       # any manifest; aws.mirror(registry, ...) takes real ones
+        aws.fail("DescribeImages", "AccessDeniedException", "User: arn:aws:... is not authorized", times=1)
+        ...
+        assert aws.operations() == ["DescribeImages"]
 
 What it hands out as a token is the password `PASSWORD` for the user `AWS`.
 """
@@ -93,8 +95,9 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which botocore talks to this server and finds no credentials but those it is
-        given.
+        """Return the environment in which botocore talks to this server.
+
+        It finds no credentials there but those it is given.
         """
         return {
             "AWS_ENDPOINT_URL_ECR": self.url,
@@ -123,9 +126,7 @@ class Aws:
         return self.put(repository, tag, OCI_IMAGE, json.dumps(body).encode())
 
     def put(self, repository: str, tag: str, media_type: str, manifest: bytes) -> str:
-        """Put a manifest under a tag; a tag on a manifest that is there already leaves its push time
-        alone.
-        """
+        """Put a manifest under a tag; one that is there already keeps its push time."""
         digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
         self.create(repository)
         with suppress(self.client.exceptions.ImageAlreadyExistsException):
@@ -164,7 +165,7 @@ class Aws:
     # ------------------------------------------------------------------------------------------------ its log
 
     def operations(self) -> list[str]:
-        """What was asked since the start or `clear_log`."""
+        """Return what was asked since the start or `clear_log`."""
         with self._lock:
             return [call.operation for call in self.log]
 
@@ -199,7 +200,7 @@ class Aws:
         return [data]
 
     def _rules(self, arguments: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """A rule a page, as the API's reference has them."""
+        """Return one rule a page, as the API's reference has them."""
         with self._lock:
             self.rule_pages += 1
             failure = next(

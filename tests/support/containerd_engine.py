@@ -1,5 +1,6 @@
-"""An engine that keeps its images in containerd's store, as new installations do since Docker 29: Debian
-13's.
+"""An engine that keeps its images in containerd's store, as new installations do since Docker 29.
+
+It is Debian 13's.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _own_version() -> int:
 
 
 def _root() -> Path:
-    """The system, made once and kept. One process at a time makes it."""
+    """Return the system, made once and kept. One process at a time makes it."""
     with Path(f"{_KEPT}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _KEPT.exists():

@@ -29,13 +29,14 @@ DIGESTS: dict[str, str] = WRITTEN["digests"]
 
 
 def key(name: str) -> TrustedKey:
-    """A public key of the fixture: `ec`, `other` or `ed`."""
+    """Return a public key of the fixture: `ec`, `other` or `ed`."""
     return read_key(f"{name}.pub", WRITTEN["keys"][name].encode())
 
 
 def fill(registry: FakeRegistry, repository: str = REPOSITORY) -> None:
-    """Put all that cosign wrote into a repository; the images themselves stay away, nothing here may ask for
-    them.
+    """Put all that cosign wrote into a repository.
+
+    The images themselves stay away: nothing here may ask for them.
     """
     manifests = WRITTEN["manifests"]
     names = {digest: tag for tag, digest in WRITTEN["tags"].items()}
@@ -67,5 +68,5 @@ def sign(registry: FakeRegistry, repository: str, digest: str, signer: ec.Ellipt
 
 
 def public_pem(signer: ec.EllipticCurvePrivateKey) -> bytes:
-    """The public key as `cosign generate-key-pair` writes it."""
+    """Return the public key as `cosign generate-key-pair` writes it."""
     return signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -12,8 +12,9 @@ import pytest
 
 
 def make_root(root: Path, suite: str, packages: str) -> None:
-    """Make a minimal system of release `suite` in the folder `root`, with `packages` (names with commas
-    between).
+    """Make a minimal system of release `suite` in the folder `root`.
+
+    `packages`: names with commas between.
     """
     if shutil.which("debootstrap") is None:
         message = "no debootstrap to make a Debian system with; install the package debootstrap"
@@ -28,7 +29,7 @@ def make_root(root: Path, suite: str, packages: str) -> None:
 
 
 def codename() -> str:
-    """The release of this machine: `bookworm`."""
+    """Return the release of this machine: `bookworm`."""
     lines = Path("/etc/os-release").read_text().splitlines()
     found = dict(line.split("=", 1) for line in lines if "=" in line)
     return found["VERSION_CODENAME"].strip('"')
@@ -56,7 +57,7 @@ def _mirror() -> str:
 
 
 def _with_proxy() -> dict[str, str]:
-    """The environment, with apt's own proxy if it has one."""
+    """Return the environment, with apt's own proxy if it has one."""
     words = ("apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy")
     said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
     return {**os.environ, **({"http_proxy": said} if said and "http_proxy" not in os.environ else {})}

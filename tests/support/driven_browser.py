@@ -1,5 +1,6 @@
-"""Chromium that a test drives: opens pages, types, presses keys and looks, over the pipe of its DevTools
-protocol (https://chromedevtools.github.io/devtools-protocol/).
+"""Chromium that a test drives: opens pages, types, presses keys and looks.
+
+It is driven over the pipe of its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class DrivenPage:
         )
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """Return the value of an expression in the page."""
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:
             raise AssertionError(f"{script}: {found['exceptionDetails']}")
@@ -110,7 +111,7 @@ class DrivenPage:
 
 @contextmanager
 def driven(program: str, folder: Path) -> Iterator[DrivenPage]:
-    """A page of a new browser, for as long as the block runs."""
+    """Provide a page of a new browser, for as long as the block runs."""
     to_browser, from_browser = os.pipe(), os.pipe()
     script = f'exec 3<&{to_browser[0]} 4>&{from_browser[1]}; exec "$@"'
     argv = [

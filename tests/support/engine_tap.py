@@ -51,7 +51,7 @@ class EngineTap:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def counts(self) -> dict[str, int]:
-        """What was asked since the last time."""
+        """Return what was asked since the last call."""
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()
         return counts

@@ -1,5 +1,6 @@
-"""What every test of a failure asks: was it said once and clearly, and does all go on once its cause is
-gone?
+"""What every test of a failure asks.
+
+Was it said once and clearly, and does all go on once its cause is gone?
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Later(SystemClock):
 
 
 def opened(shop: Shop, image: Build | None = None, tag: str = "latest", text: str | None = None) -> str:
-    """The shop with its first release running; returns its container's id."""
+    """Open the shop with its first release running, and return its container's id."""
     shop.policy = {"health_stable": 1, **shop.policy}
     shop.push(tag, image or lab.good("one"))
     shop.write(tag, text)
@@ -58,13 +59,14 @@ def opened(shop: Shop, image: Build | None = None, tag: str = "latest", text: st
 
 
 def later(shop: Shop) -> Report:
-    """A cycle two hours from now."""
+    """Run a cycle two hours from now."""
     return cycle.run(shop.context(Later()))
 
 
 def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
-    """The messages so far in which this shop's service is held, failed or went back; the next call starts
-    anew.
+    """Return the messages so far in which this shop's service is held, failed or went back.
+
+    The next call starts anew.
     """
     own = [record for record in caplog.records if getattr(record, "service", "") == shop.name]
     shown = [record for record in own if record.levelno >= logging.INFO]
@@ -74,7 +76,10 @@ def said(caplog: pytest.LogCaptureFixture, shop: Shop) -> list[str]:
 
 
 def assert_reported(caplog: pytest.LogCaptureFixture, shop: Shop, status: str, reason: Reason) -> str:
-    """The state names status, reason, detail and remedy, and the log has said it once. Returns the detail."""
+    """Assert that the state names status, reason, detail and remedy, and the log has said it once.
+
+    Return the detail.
+    """
     state = shop.state()
     assert (state["status"], state["reason"]) == (status, reason.value), state
     assert state["detail"], state
@@ -122,20 +127,20 @@ def under_way(act: Callable[[], Report]) -> Iterator[Held]:
 
 
 def fresh(name: str) -> Build:
-    """A good release whose layer no engine has yet, so that a pull really fetches it."""
+    """Return a good release whose layer no engine has yet, so that a pull really fetches it."""
     made = lab.good(name)
     return replace(made, files={**made.files, "salt": uuid.uuid4().bytes * 1000})
 
 
 def slow(name: str, then: str) -> Build:
-    """A release that stays `starting` until `let_go`; then its healthcheck does `then`, and keeps to it."""
+    """Return a release that stays `starting` until `let_go`; then its healthcheck does `then`."""
     made = lab.build(name, healthcheck=f"until [ -f /go ]; do sleep 0.1; done; {then}")
     check = {**made.config["Healthcheck"], "Timeout": 300 * lab.SECOND, "Retries": 1}
     return replace(made, config={**made.config, "Healthcheck": check})
 
 
 def let_go(shop: Shop) -> None:
-    """What a release waits for that is `slow`, or dies when it is asked to.
+    """Give what a release waits for that is `slow`, or dies when it is asked to.
 
     One that does not run needs it no more.
     """
@@ -184,8 +189,9 @@ class Pull:
     released: threading.Event = field(default_factory=threading.Event)
 
     def begun(self, updater: subprocess.Popen[str] | None = None) -> None:
-        """Wait until the engine has asked; fail at once, with what it said, if the process that should ends
-        before.
+        """Wait until the engine has asked.
+
+        Fail at once, with what it said, if the process that should ends before.
         """
 
         def has_come() -> bool:
@@ -202,8 +208,9 @@ class Pull:
 
 @contextmanager
 def pull_held_up(shop: Shop) -> Iterator[Pull]:
-    """The next pull of a `fresh` image (the engine keeps manifests) waits until it is released, or this
-    ends.
+    """Let the next pull of a `fresh` image wait until it is released, or the block ends.
+
+    The engine keeps manifests, so only a fresh image is asked for.
     """
     pull = Pull(shop)
     shop.registry.behave("manifest_get", Behaviour(hang=pull.released), times=1, agent=ENGINE)
@@ -239,8 +246,9 @@ def during_the_gate(
 
 @dataclass
 class _Paused(Later):
-    """The clock of during_the_gate: the first time that something sleeps on it is the gate, between two
-    looks.
+    """The clock of `during_the_gate`.
+
+    The first time that something sleeps on it is the gate, between two looks.
     """
 
     meanwhile: Callable[[], object] | None = None

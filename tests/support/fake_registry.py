@@ -71,8 +71,9 @@ class Build:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Digests of what was pushed: what the tag names, each platform's manifest, each one's config, the layers
-    of `files`.
+    """Digests of what was pushed.
+
+    What the tag names, each platform's manifest, each one's config, the layers of `files`.
     """
 
     digest: str
@@ -245,8 +246,9 @@ class FakeRegistry:
     def contents(
         self, repository: str
     ) -> tuple[dict[str, bytes], dict[str, tuple[str, bytes]], dict[str, str]]:
-        """All of a repository: blobs by digest, manifests (media type, body) by digest in the order they
-        came, tags.
+        """Return all of a repository: blobs by digest, manifests by digest, tags.
+
+        A manifest is its media type and body, in the order in which they came.
         """
         with self._lock:
             place = self._repositories[repository]
@@ -257,8 +259,9 @@ class FakeRegistry:
     def behave(
         self, kind: str, behaviour: Behaviour, times: int | None = None, path: str = "", agent: str = ""
     ) -> None:
-        """Answer requests of a kind (`*` = all) differently: the next `times`, or always; only those whose
-        path contains `path` and whose user agent contains `agent`. Earlier rules come first.
+        """Answer requests of a kind (`*` = all) differently: the next `times`, or always.
+
+        Only those whose path contains `path` and whose user agent contains `agent`. Earlier rules come first.
         """
         with self._lock:
             self._rules.append(_Rule(kind, behaviour, times, path, agent))
@@ -284,7 +287,7 @@ class FakeRegistry:
         return dict(Counter(entry.kind for entry in self.log))
 
     def sent(self) -> dict[str, int]:
-        """The bytes of blobs that were sent since the start or `clear_log`, by digest."""
+        """Return the bytes of blobs that were sent since the start or `clear_log`, by digest."""
         with self._lock:
             return dict(self._sent)
 
@@ -571,7 +574,7 @@ def _basic(username: str, password: str) -> str:
 
 
 def kind_of(method: str, path: str) -> str:
-    """The kind of a request, by method and path."""
+    """Return the kind of a request, by method and path."""
     path = urlsplit(path).path
     if path.startswith("/token"):
         return "token"

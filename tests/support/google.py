@@ -1,5 +1,6 @@
-"""Google on loopback: the OAuth token server, the security token service, and the metadata server, one
-address.
+"""Google on loopback, at one address.
+
+That is the OAuth token server, the security token service, and the metadata server.
 
     with FakeGoogle(folder) as google:
         google.key_file()                      # a service account's JSON key whose token_uri is here
@@ -40,7 +41,7 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 def private_key() -> str:
-    """The account's key as the key file holds it."""
+    """Return the account's key as the key file holds it."""
     form = serialization.PrivateFormat.PKCS8
     return _key().private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
@@ -76,8 +77,9 @@ class FakeGoogle:
         return self._given
 
     def guard(self, registry: FakeRegistry) -> None:
-        """Let a registry take the latest token and nothing else, as Artifact Registry does for a private
-        repository.
+        """Let a registry take the latest token and nothing else.
+
+        So does Artifact Registry for a private repository.
         """
         registry.auth = Bearer(USERNAME, "no token was given yet")
 
@@ -88,7 +90,7 @@ class FakeGoogle:
         self.on_token = take
 
     def key_file(self, name: str = "key.json", **changed: object) -> Path:
-        """A service account's key; a field that is None is left out."""
+        """Write a service account's key; a field that is None is left out."""
         info: dict[str, object] = {
             "type": "service_account",
             "project_id": "shop",
@@ -102,7 +104,7 @@ class FakeGoogle:
         return self._written(name, {key: value for key, value in info.items() if value is not None})
 
     def federation_file(self, **changed: object) -> Path:
-        """An external account whose own token lies in a file, unless its source says otherwise."""
+        """Write an external account whose own token lies in a file, unless its source says otherwise."""
         subject = self.folder / "subject"
         subject.write_text("the token of another cloud")
         info = {
@@ -117,8 +119,9 @@ class FakeGoogle:
         return self._written("federation.json", info)
 
     def metadata(self) -> dict[str, str]:
-        """The variables that make google-auth, loaded anew, and us take this server for the metadata
-        server.
+        """Return the variables by which google-auth and we take this server for the metadata server.
+
+        google-auth has to be loaded anew for them.
         """
         return {"GCE_METADATA_HOST": self.host, "GCE_METADATA_IP": self.host}
 

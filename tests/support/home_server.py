@@ -1,7 +1,8 @@
-"""The set-up of an operator who comes from Watchtower: 26 containers in 12 projects below a closed home
-(`0700`, as Debian makes it), with what such set-ups have: `latest`, full versions, linuxserver's tags, one
-`.env` variable for two images, a digest pin, databases, a VPN with dependents, two `-f` files, an `include`,
-`container_name`, host networking.
+"""The set-up of an operator who comes from Watchtower: 26 containers in 12 projects below a closed home.
+
+The home is `0700`, as Debian makes it. The projects have what such set-ups have: `latest`, full versions,
+linuxserver's tags, one `.env` variable for two images, a digest pin, databases, a VPN with dependents, two
+`-f` files, an `include`, `container_name`, host networking.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class HomeServer:
         subprocess.run(argv, cwd=self.folder / name, env=environment, check=True, capture_output=True)
 
     def releases(self) -> dict[str, str]:
-        """The release that each running container is of, by project and service."""
+        """Return the release that each running container is of, by project and service."""
         form = (
             '{{.Label "com.docker.compose.project"}}-{{.Label "com.docker.compose.service"}} {{.Label '
             '"release"}}'

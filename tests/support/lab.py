@@ -1,6 +1,4 @@
-"""A small shop on a real engine: a compose project in a folder, releases in a registry, and the updater
-beside it.
-"""
+"""A small shop on a real engine: a compose project, releases in a registry, and the updater beside it."""
 
 from __future__ import annotations
 
@@ -38,7 +36,10 @@ _APPLETS = ("sh", "sleep", "test", "cat", "echo", "httpd", "nc")
 
 
 def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **options: Any) -> Build:
-    """An image that runs `script` and carries its name as a label; `healthcheck` is a shell command."""
+    """Build an image that runs `script` and carries its name as a label.
+
+    `healthcheck` is a shell command.
+    """
     config: dict[str, Any] = {
         "Cmd": ["/bin/sh", "-c", script],
         "Labels": {"release": name},
@@ -56,16 +57,18 @@ def build(name: str, script: str = _FOREVER, healthcheck: str | None = None, **o
 
 @functools.cache
 def busybox() -> Mapping[str, bytes]:
-    """A static busybox under the names that are used; as the `base` of several images it is a layer that they
-    share.
+    """Return a static busybox under the names that are used.
+
+    As the `base` of several images it is a layer that they share.
     """
     files = {f"bin/{applet}": _CALL.format(applet).encode() for applet in _APPLETS}
     return {**files, "bin/busybox": _BUSYBOX, "bin/sh": _BUSYBOX}
 
 
 def answers(name: str, **options: Any) -> Build:
-    """An image on the shared base that serves its own name at /release on port 80, and ends when it is asked
-    to.
+    """Return an image that serves its own name at /release on port 80, and ends when asked to.
+
+    It stands on the shared base.
     """
     script = "httpd -f -p 80 -h / & child=$!; trap 'kill $child; exit 0' TERM; wait $child"
     return build(name, script, base=busybox(), **options)
@@ -92,7 +95,7 @@ def exits(name: str) -> Build:
 
 
 def dies_when_asked(name: str) -> Build:
-    """Runs well until there is a file /go."""
+    """Return an image that runs well until there is a file /go."""
     return build(name, "until [ -f /go ]; do sleep 0.1; done; exit 7")
 
 
@@ -106,8 +109,9 @@ def wrong_platform(name: str) -> Build:
 
 @dataclass
 class Shop:
-    """One project with service `web`; `settings` go into the updater's configuration, `policy` into the
-    service's.
+    """One project with service `web`.
+
+    `settings` go into the updater's configuration, `policy` into the service's.
     """
 
     folder: Path
@@ -135,11 +139,11 @@ class Shop:
         return self.registry.push("team/app", tag, self.own(image))
 
     def own(self, image: Build) -> Build:
-        """The image as this shop's alone, so that shops side by side do not share ids."""
+        """Return the image as this shop's alone, so that shops side by side do not share ids."""
         return replace(image, files={**image.files, "shop": self.name.encode()})
 
     def write(self, tag: str = "latest", text: str | None = None) -> None:
-        """The compose file; by default one service with the lab's image under `tag`."""
+        """Write the compose file; by default one service with the lab's image under `tag`."""
         self.compose_file.write_bytes((text or _COMPOSE).format(image=f"{self.repository}:{tag}").encode())
 
     def up(self, *words: str) -> None:
@@ -174,8 +178,9 @@ class Shop:
         client.close()
 
     def forget_strangers(self) -> None:
-        """Remove what an earlier registry on the same port has left: `up` would take its `latest` for this
-        one's.
+        """Remove what an earlier registry on the same port has left.
+
+        `up` would take its `latest` for this one's.
         """
         client = self.client
         for name in self._image_names(client):
@@ -242,8 +247,9 @@ class Shop:
         return cycle.run(self.context())
 
     def updater(self, *words: str, audit: Path | None = None) -> subprocess.Popen[str]:
-        """The real updater as a process of its own; `audit` is a file that gets a line for each process it
-        starts.
+        """Start the real updater as a process of its own.
+
+        `audit` is a file that gets a line for each process it starts.
         """
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.config()))
@@ -278,7 +284,7 @@ class Shop:
             client.close()
 
     def blobs_pulled(self) -> list[str]:
-        """What the engine fetched from the registry.
+        """Return what the engine fetched from the registry.
 
         The updater itself reads the configuration of an image that waits, once, to say its version.
         """
@@ -288,14 +294,17 @@ class Shop:
         ]
 
     def releases(self, service: str = "web") -> list[tuple[str, str]]:
-        """The release label and the status of each container of a service."""
+        """Return the release label and the status of each container of a service."""
         return [(c.labels.get("release", "?"), c.status) for c in self.containers(service)]
 
     def names(self, service: str = "web") -> list[str]:
         return [container.name for container in self.containers(service)]
 
     def operator_up_changes(self) -> list[str]:
-        """What the operator's own `up -d` would do now: the lines of a dry run that are not `Running`."""
+        """Return what the operator's own `up -d` would do now.
+
+        That is the lines of a dry run that are not `Running`.
+        """
         done = self.compose("--dry-run", "up", "-d", "--pull", "never", "--no-build")
         lines = [
             line.split("Container", 1)[1].strip() for line in done.stderr.splitlines() if "Container" in line

@@ -44,7 +44,7 @@ class Listener:
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """A listener on a free port, for as long as the block runs."""
+    """Provide a listener on a free port, for as long as the block runs."""
     listener = Listener()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(listener))
     listener.url = f"http://127.0.0.1:{server.server_port}"

@@ -8,7 +8,7 @@ from updater_core.logging_utils import PlainFormatter
 
 
 def logged(text: str) -> str:
-    """What a person would read of this text, after the time and the level."""
+    """Return what a person would read of this text, after the time and the level."""
     return (
         PlainFormatter()
         .format(logging.makeLogRecord({"msg": text, "levelname": "INFO"}))

@@ -44,9 +44,10 @@ class Barrier:
 
 @dataclass
 class MemoryHost:
-    """What is defined and what runs, by service; `bad` digests never become healthy. `projects`: those that
-    share one are changed one after the other. `pulls`, `gates` and `restores`: by service, where its update
-    is held up; `others`: the images that move with it.
+    """What is defined and what runs, by service; `bad` digests never become healthy.
+
+    `projects`: those that share one are changed one after the other. `pulls`, `gates` and `restores`: by
+    service, where its update is held up; `others`: the images that move with it.
     """
 
     defined: dict[str, str] = field(default_factory=dict)
@@ -202,7 +203,10 @@ class MemoryDeployment:
         return Stage(Step.PROVE, lambda: None)
 
     def stages(self) -> Sequence[Stage]:
-        """The definition first, then what runs: another strategy than Compose's would be another list."""
+        """Return the definition first, then what runs.
+
+        Another strategy than Compose's would be another list.
+        """
         return (
             Stage(Step.EDIT, lambda: self._define(self.plan.new_reference)),
             Stage(Step.RESTART, lambda: self._run(self.plan.image.digest), "restarting"),

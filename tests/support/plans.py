@@ -10,8 +10,9 @@ from updater_core.targets.compose.plan import ComposePlan, Move
 
 
 def compose_plan(image: ImageRef, old: str, new: str = "", **changes: Any) -> Plan[ComposePlan]:
-    """A plan for service `web` of a Compose project, from reference `old` to `new` (`image`'s own if left
-    out).
+    """Return a plan for service `web` of a Compose project, from reference `old` to `new`.
+
+    The new one is `image`'s own if left out.
     """
     new = new or image.text
     project = Project("shop", "/srv", ("/srv/compose.yml",))

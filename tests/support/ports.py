@@ -14,7 +14,7 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_port() -> int:
-    """A port on which nobody listens.
+    """Return a port on which nobody listens.
 
     It lies below those that the system hands out by itself, and is this process's among all that ask here:
     nobody comes first, neither a connection nor another test.

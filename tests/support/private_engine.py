@@ -1,5 +1,6 @@
-"""A second dockerd for tests that stop or kill it: own data, own socket, own bridge, and nothing that uses
-it.
+"""A second dockerd for tests that stop or kill it.
+
+It has its own data, socket and bridge, and nothing that uses it.
 """
 
 from __future__ import annotations
@@ -116,8 +117,9 @@ class PrivateEngine:
             self._process = None
 
     def lose_power(self) -> None:
-        """Everything of the engine is gone at once, as when the host loses its power: dockerd, containerd,
-        the shims, and what ran in the containers.
+        """Take everything of the engine away at once, as when the host loses its power.
+
+        That is dockerd, containerd, the shims, and what ran in the containers.
         """
         client = docker.DockerClient(base_url=self.host)
         pids = [each.attrs["State"]["Pid"] for each in client.containers.list(ignore_removed=True)]

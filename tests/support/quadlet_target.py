@@ -1,5 +1,4 @@
-"""A third deploy target, as a stranger would write one: containers that are defined by Podman Quadlet's unit
-files.
+"""A third deploy target, as a stranger would write one: containers of Podman Quadlet's unit files.
 
 One module, which a test puts into a copy of the program as `targets/quadlet/__init__.py`, with a line in the
 table. Its host is made up: beside each unit file lies what "runs", as JSON. Nothing of Docker is needed, or

@@ -102,7 +102,7 @@ class RealRegistry:
 
 
 def htpasswd_auth(folder: Path) -> Mapping[str, Any]:
-    """Basic authentication for jane with hunter2."""
+    """Return basic authentication for jane with hunter2."""
     path = folder / "htpasswd"
     path.write_text(f"jane:{_BCRYPT_OF_HUNTER2}\n")
     return {"htpasswd": {"realm": "the registry", "path": str(path)}}

@@ -31,7 +31,7 @@ def account(login: Credential) -> DockerHubAccount:
 
 
 def with_aws(settings: RegistrySettings = ANYONE, **own: Any) -> RegistrySettings:
-    """The settings with these of ECR's own changed."""
+    """Return the settings with these of ECR's own changed."""
     return replace(settings, vendors=(replace(settings.own(EcrSettings), **own),))
 
 

@@ -38,7 +38,7 @@ def service(name: str, image: str, *, hours: Hours = ALWAYS, enabled: bool = Tru
 
 
 def seen(reference: str, status: Status, reason: Reason | None = None, **fields: object) -> ServiceState:
-    """A service that was looked at three minutes ago."""
+    """Return a service that was looked at three minutes ago."""
     checked = {"last_check": ago(minutes=3), "last_success": ago(minutes=3), "digest": DIGEST}
     return ServiceState(reference=reference, status=status, reason=reason, **{**checked, **fields})  # type: ignore[arg-type]
 
@@ -51,7 +51,7 @@ def change(
 
 
 def way(begun: datetime, *steps: tuple[Step, float], is_back: bool = False) -> tuple[StepTaken, ...]:
-    """Steps of an update that follow each other, each with its seconds."""
+    """Return steps of an update that follow each other, each with its seconds."""
     taken, moment = [], begun
     for step, seconds in steps:
         taken.append(StepTaken(step, moment, seconds, is_back))
@@ -93,7 +93,7 @@ def mixed() -> StatusFacts:
 
 
 def decided(state: State) -> State:
-    """What operators have decided: a pause of one service, a skip, and a question that is open."""
+    """Return what operators have decided: a pause of one service, a skip, and an open question."""
     cache, web, queue = (state.services[name] for name in ("cache", "web", "queue"))
     question = Approval(DIGEST, f"redis:7.4.1@{DIGEST}", ago(hours=3), NOW + timedelta(days=6, hours=21))
     pause = Pause(ago(hours=1), "ann", NOW + timedelta(days=3))

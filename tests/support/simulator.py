@@ -144,13 +144,13 @@ class SimHost:
         container.restart_count = 2 if fate == "loops" else 0
 
     def restart_engine(self) -> None:
-        """The engine goes, its containers with it, and is back before anybody asks."""
+        """Let the engine go, its containers with it, and be back before anybody asks."""
         self.outages += 1
         for container in self.containers.values():
             container.status = "exited"
 
     def running(self, service: str) -> list[str]:
-        """The image ids that run for a service."""
+        """Return the image ids that run for a service."""
         return [
             c.image_id for c in self.containers.values() if c.service == service and c.status == "running"
         ]
@@ -347,8 +347,9 @@ class SimEngine:
 
 
 class SimCompose:
-    """`protocols.Compose` over a SimHost: reads the project's real files, and recreates as Compose v2
-    does.
+    """`protocols.Compose` over a SimHost.
+
+    It reads the project's real files, and recreates as Compose v2 does.
     """
 
     version = "2.26.1"
@@ -424,7 +425,7 @@ class SimCompose:
         self._recreate(project, service, wanted, image_id)
 
     def _resolved(self, project: Project, service: str) -> tuple[str, str]:
-        """The reference of a service, and the id of the local image behind it."""
+        """Return the reference of a service, and the id of the local image behind it."""
         model = self.config(project)["services"]
         if service not in model:
             raise ComposeError(f"no such service: {service}")
@@ -435,7 +436,7 @@ class SimCompose:
         return text, image.id
 
     def _joined(self, project: Project, service: str) -> str:
-        """The container whose network the file says that a service lives in, by the id that it has now."""
+        """Return the container whose network a service lives in by its file, by the id that it has now."""
         (source,) = self._sources(project, {})
         mode = yaml.safe_load(source.text)["services"][service].get("network_mode", "")
         if not mode.startswith("container:"):

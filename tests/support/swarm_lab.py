@@ -1,5 +1,6 @@
-"""A Docker Swarm on this machine alone (`scripts/swarm_nodes.py`), a registry, and the updater for a stack in
-it.
+"""A Docker Swarm on this machine alone, a registry, and the updater for a stack in it.
+
+The nodes are those of `scripts/swarm_nodes.py`.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class SwarmShop(Shop):
         return list(self.lab.manager.get("/tasks", filters=filters))
 
     def running(self) -> dict[str, str]:
-        """The image of each task that runs and shall run, by the task's id."""
+        """Return the image of each task that runs and shall run, by the task's id."""
         wanted = [task for task in self.tasks() if task["DesiredState"] == "running"]
         return {
             task["ID"]: task["Spec"]["ContainerSpec"]["Image"]

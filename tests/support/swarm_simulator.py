@@ -107,7 +107,10 @@ class SimSwarm:
     # ------------------------------------------------------------------------------------- what happens there
 
     def write(self, spec: Mapping[str, Any]) -> None:
-        """What a manager does with a new spec: one that changes no task ends nothing and begins nothing."""
+        """Do what a manager does with a new spec.
+
+        One that changes no task ends nothing and begins nothing.
+        """
         before = self._template(self.spec)
         self.previous, self.spec = self.spec, copy.deepcopy(dict(spec))
         self.writes.append(self.spec)
@@ -125,7 +128,7 @@ class SimSwarm:
         return str(self.spec["TaskTemplate"]["ContainerSpec"]["Image"])
 
     def running(self) -> list[str]:
-        """The images of the tasks that run."""
+        """Return the images of the tasks that run."""
         return [
             each["Spec"]["ContainerSpec"]["Image"]
             for each in self.all_tasks
@@ -248,7 +251,7 @@ class SimJob(SimSwarm):
             self._add(slot, "running")
 
     def runs(self) -> list[str]:
-        """The image of each run that was begun, the first left out."""
+        """Return the image of each run that was begun, the first left out."""
         first = {each["JobIteration"]["Index"]: each for each in self.all_tasks}
         return [first[number]["Spec"]["ContainerSpec"]["Image"] for number in sorted(first) if number]
 
@@ -279,14 +282,14 @@ class SimJob(SimSwarm):
 
 
 def job_spec(image: str, **template: Any) -> dict[str, Any]:
-    """The spec of a job `shop_web` of two tasks, as `docker stack deploy` writes it."""
+    """Return the spec of a job `shop_web` of two tasks, as `docker stack deploy` writes it."""
     spec = web_spec(image, Mode={"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}})
     del spec["UpdateConfig"]
     return {**spec, "TaskTemplate": {**spec["TaskTemplate"], **template}}
 
 
 def web_spec(image: str, **more: Any) -> dict[str, Any]:
-    """The spec of a stack's service `shop_web` with two tasks, as `docker stack deploy` writes it."""
+    """Return the spec of a stack's service `shop_web` with two tasks, as `docker stack deploy` does."""
     return {
         "Name": "shop_web",
         "Labels": {"com.docker.stack.namespace": "shop", "com.docker.stack.image": image.partition("@")[0]},

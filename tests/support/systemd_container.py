@@ -71,7 +71,7 @@ class Machine:
         return self.run("test", "-e", path, check=False).returncode == 0
 
     def show(self, name: str) -> str:
-        """A property of the service, as systemd has it now."""
+        """Return a property of the service, as systemd has it now."""
         return self.run("systemctl", "show", "-P", name, "docker-updater").stdout.strip()
 
     def journal(self) -> str:
@@ -80,7 +80,10 @@ class Machine:
 
 @contextmanager
 def machine(engine: Path = _SOCKET) -> Iterator[Machine]:
-    """A fresh machine, and none when it is over. `engine`: the socket of the engine that it has inside."""
+    """Provide a fresh machine, and none when it is over.
+
+    `engine`: the socket of the engine that it has inside.
+    """
     made_of = image()
     name = f"dau-test-systemd-{uuid.uuid4().hex[:8]}"
     shared = Path(tempfile.mkdtemp(prefix="dau-test-", dir="/srv"))
@@ -97,8 +100,10 @@ def machine(engine: Path = _SOCKET) -> Iterator[Machine]:
 
 
 def _start_words(name: str, made_of: str, shared: Path, engine: Path) -> list[str]:
-    """systemd needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are
-    confined by. The host's network, because the engine takes a registry without TLS only on its own loopback.
+    """Return the options of `docker run` under which systemd works.
+
+    It needs the cgroup tree and file systems of its own for /run; SYS_ADMIN is for what units are confined
+    by. The host's network, because the engine takes a registry without TLS only on its own loopback.
     """
     words = ["docker", "run", "--detach", "--name", name, "--hostname", "machine", "--network", "host"]
     words += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns", "host"]
@@ -143,7 +148,7 @@ def _docker_binary() -> Path:
 
 
 def compose_plugin() -> Path:
-    """The Compose plugin of this machine, one static binary."""
+    """Return the Compose plugin of this machine, one static binary."""
     said = subprocess.run(
         ["docker", "info", "--format", "{{json .ClientInfo}}"], capture_output=True, check=True
     ).stdout
@@ -155,7 +160,7 @@ def compose_plugin() -> Path:
 
 
 def image() -> str:
-    """The name of the image, which is made if it is not there. One process at a time makes it."""
+    """Return the name of the image, which is made if it is not there. One process at a time makes it."""
     suite = debian.codename()
     base = f"{_IMAGE}:base-{_mark(suite, _PACKAGES, str(_RECIPE))}"
     whole = f"{_IMAGE}:{_mark(base, *(file.read_text() for file in _REQUIREMENTS))}"
@@ -181,8 +186,9 @@ def _make_base(name: str, suite: str) -> None:
 
 
 def _add_wheels(base: str, name: str) -> None:
-    """The wheels of all requirements for the machine's own Python, so that install.sh needs no network
-    there.
+    """Add the wheels of all requirements for the machine's own Python.
+
+    install.sh then needs no network there.
     """
     said = subprocess.run(
         ["docker", "run", "--rm", "--network", "none", base, "python3", "--version"],

@@ -54,7 +54,7 @@ class TokenServer:
         return f"http://{self._server.host}/token"
 
     def answer(self, query: Mapping[str, list[str]], authorization: str) -> tuple[int, object]:
-        """A token for the scopes asked for, less what is not allowed."""
+        """Return a token for the scopes asked for, less what is not allowed."""
         self.requests += 1
         username = self._user(authorization)
         if authorization and username is None:
