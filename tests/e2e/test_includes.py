@@ -130,6 +130,20 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
         },
         "sub/app.yml",
     ),
+    "paths from the folder of the session": (
+        {
+            "docker-compose.yml": (
+                "include:\n  - path: '${PWD}/sub/app.yml'\n    project_directory: '$PWD/sub'\n"
+                "    env_file: ['${NONE:-${PWD}/envs}/one.env']\n"
+            ),
+            "sub/app.yml": "services:\n  web:\n    extends: {file: '${PWD}/bases/web.yml', service: base}\n"
+            "    env_file: ['${PWD}/sub/web.env']\n",
+            "sub/web.env": "TAG=v0.2.0\n",
+            "bases/web.yml": BY_VARIABLE.replace("web:", "base:"),
+            "envs/one.env": "TAG=v1.0.0\n",
+        },
+        "envs/one.env",
+    ),
     "an included base": (
         {
             "docker-compose.yml": "include: [sub/app.yml]\n",

@@ -151,7 +151,10 @@ class Shop:
 
     def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         argv = ["docker", "compose", "-p", self.name, *words]
-        environment = {**os.environ, **({"DOCKER_HOST": self.engine_host} if self.engine_host else {})}
+        # as in a shell there
+        environment = {**os.environ, "PWD": str(self.folder)}
+        if self.engine_host:
+            environment["DOCKER_HOST"] = self.engine_host
         return subprocess.run(
             argv, cwd=self.folder, check=check, capture_output=True, text=True, env=environment
         )

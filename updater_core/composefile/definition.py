@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node
 
-from updater_core.composefile import aliases, env_values, interpolation, yaml_nodes
+from updater_core.composefile import aliases, env_values, includes, interpolation, yaml_nodes
 from updater_core.composefile.aliases import Uses
 from updater_core.composefile.env_values import Assignment, Environment
+from updater_core.composefile.includes import Setting
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.vocabulary.reasons import Reason
 
@@ -30,7 +31,8 @@ class SourceFile:
 
     `directory`: where its relative paths start, empty for its own folder. `env_paths`: the env files that its
     variables come from, a later one over an earlier; None for all that are given. `is_merged`: False for a
-    file that only `extends` reaches, whose services are none of the project's.
+    file that only `extends` reaches, whose services are none of the project's. `of_session`: what the paths
+    in it may take from the session that starts Compose, each variable with its value (`PWD`).
     """
 
     path: str
@@ -38,6 +40,7 @@ class SourceFile:
     directory: str = ""
     env_paths: tuple[str, ...] | None = None
     is_merged: bool = True
+    of_session: tuple[tuple[str, str], ...] = ()
 
     @property
     def base(self) -> str:
@@ -67,6 +70,11 @@ class Section:
     services: Table
     scope: Scope
     uses: Uses
+
+    @property
+    def setting(self) -> Setting:
+        """Return what the paths in this document are read by."""
+        return includes.setting_of(self.file.base, self.scope.values, self.file.of_session)
 
     def where(self, node: Node) -> str:
         """Return the place of a node for a message: `PATH line N`."""
@@ -171,6 +179,13 @@ def image(project: ComposeModel, service: str) -> Found:
     if service not in project.homes:
         known = ", ".join(sorted(project.names)) or "none"
         detail = f"no service {service!r} in these files (services: {known})"
+        fetched = " and ".join(_fetched(project))
+        if fetched:
+            raise Refused(
+                f"{detail}; what Compose fetches from {fetched} cannot be edited here",
+                "Include a copy of that file on this host, or take the service out of the configuration.",
+                Reason.NOT_IN_FILE,
+            )
         raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
     # `image` beside `build` names what is built, and may still be pulled, so it counts first.
     found = defined(project, service, "image")
@@ -184,6 +199,13 @@ def image(project: ComposeModel, service: str) -> Found:
         detail = f"service {service!r} has no image in these files"
         raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
     return found
+
+
+def _fetched(project: ComposeModel) -> Iterator[str]:
+    """Yield what the project includes that is no file of this host."""
+    for section in project.sections:
+        for include in includes.included(section.document.root, section.setting):
+            yield from filter(includes.is_remote, include.paths)
 
 
 def is_built(project: ComposeModel, service: str) -> bool:
@@ -283,7 +305,7 @@ def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Bas
     name, file = yaml_nodes.extended(extends)
     if file is None:
         return (section,), name
-    path = interpolation.resolve(file, section.scope.values)
+    path = interpolation.resolve(file, section.setting.values)
     known = () if path is None else _sections_of(project, section, path)
     if not known:
         raise Refused(

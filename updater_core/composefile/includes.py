@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -26,17 +26,27 @@ _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|[\w.-]+\.[a-z]+/[^.].*\.git\b")
 
 
 @dataclass(frozen=True, slots=True)
+class Unset:
+    """A path as it is written, its line, and the variables in it that nothing sets."""
+
+    text: str
+    line: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Include:
     """One entry of `include`: its files (base first), where their paths start, and its env files.
 
     None: `.env` there, if there is one; empty: none at all (`NO_ENV_FILE`). All paths absolute; `entry` is
-    the node it is written in.
+    the node it is written in. `unset`: the paths that take variables set nowhere, which count as empty.
     """
 
     paths: tuple[str, ...]
     directory: str
     env_paths: tuple[str, ...] | None
     entry: Node
+    unset: tuple[Unset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,14 @@ class Setting:
 
     directory: str
     values: Mapping[str, str | None]
+
+
+def setting_of(
+    directory: str, values: Mapping[str, str | None], of_session: Iterable[tuple[str, str]]
+) -> Setting:
+    """Return the setting of a file; what the session that starts Compose has set beats the env files."""
+    session: dict[str, str | None] = dict(of_session)
+    return Setting(directory, {**values, **session} if session else values)
 
 
 def wanted(path: str, text: str, setting: Setting) -> Wanted:
@@ -81,7 +99,18 @@ def included(root: MappingNode, setting: Setting) -> Iterator[Include]:
         env_paths = tuple(_absolute(setting, path) for path in env_texts if path != NO_ENV_FILE)
         if paths:
             start = _absolute(setting, directory) if directory else posixpath.dirname(paths[0])
-            yield Include(paths, start, env_paths if env_texts else None, entry)
+            unset = tuple(_unset(setting, entry))
+            yield Include(paths, start, env_paths if env_texts else None, entry, unset)
+
+
+def _unset(setting: Setting, entry: Node) -> Iterator[Unset]:
+    keys = ("path", "project_directory", "env_file")
+    nodes = [_part(entry, key) for key in keys] if isinstance(entry, MappingNode) else [entry]
+    for scalar in (each for node in nodes for each in _scalars(node)):
+        parts = interpolation.pieces(str(scalar.value), setting.values)
+        names = interpolation.unset(parts) if parts is not None else ()
+        if names:
+            yield Unset(str(scalar.value), yaml_nodes.line(scalar), names)
 
 
 def _part(entry: Node, key: str) -> Node | None:
@@ -91,9 +120,12 @@ def _part(entry: Node, key: str) -> Node | None:
 
 def _texts(setting: Setting, node: Node | None) -> list[str]:
     """Return the texts of a scalar or of a list of them, variables filled in."""
+    return [interpolation.resolve(each.value, setting.values) or str(each.value) for each in _scalars(node)]
+
+
+def _scalars(node: Node | None) -> list[ScalarNode]:
     items = node.value if isinstance(node, SequenceNode) else [node]
-    scalars = [item for item in items if isinstance(item, ScalarNode)]
-    return [interpolation.resolve(each.value, setting.values) or str(each.value) for each in scalars]
+    return [item for item in items if isinstance(item, ScalarNode)]
 
 
 def _bases(root: MappingNode, setting: Setting) -> Iterator[str]:

@@ -17,7 +17,6 @@ from yaml.nodes import ScalarNode
 from updater_core import reference
 from updater_core.composefile import definition, env_values, includes, interpolation
 from updater_core.composefile.definition import ComposeModel, Found, Scope, Section, SourceFile
-from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
 from updater_core.composefile.readers import Reader, Readers
 from updater_core.composefile.splice import VARIABLE, Place, image_place, last_assignment
@@ -332,9 +331,9 @@ def _missing(project: ComposeModel) -> str | None:
     """Return a file that the project includes and that is not among its files."""
     known = {posixpath.normpath(file.path) for file in project.files}
     for section in project.sections:
-        setting = Setting(section.file.base, section.scope.values)
         # What only `extends` reaches contributes no services, and what it includes is not read.
-        entries = includes.included(section.document.root, setting) if section.file.is_merged else ()
+        root = section.document.root
+        entries = includes.included(root, section.setting) if section.file.is_merged else ()
         for path in (path for entry in entries for path in entry.paths):
             if path not in known:
                 return path

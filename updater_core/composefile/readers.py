@@ -12,7 +12,7 @@ from functools import cached_property
 
 from yaml.nodes import Node, ScalarNode
 
-from updater_core.composefile import definition, env_values, interpolation, yaml_nodes
+from updater_core.composefile import definition, env_values, includes, interpolation, yaml_nodes
 from updater_core.composefile.definition import ComposeModel, Found, Section
 from updater_core.composefile.yaml_nodes import Refused
 
@@ -150,6 +150,11 @@ class Readers:
         return frozenset(found)
 
     def _check_sight(self, variable: str) -> None:
+        if self._missing and includes.is_remote(self._missing):
+            raise Refused(
+                f"{variable} may also be used in {self._missing}, which Compose fetches",
+                f"Include a copy of that file on this host, or write the image out in place of {variable}.",
+            )
         if self._missing:
             raise Refused(
                 f"{variable} may also be used in {self._missing}, which is not there",
@@ -185,7 +190,7 @@ def _listed_paths(section: Section, entry: Node) -> frozenset[str]:
     folders = {section.file.base, posixpath.dirname(section.document.path)}
     found: set[str] = set()
     for scalar in (node for node in texts if isinstance(node, ScalarNode)):
-        parts = interpolation.pieces(scalar.value, section.scope.values)
+        parts = interpolation.pieces(scalar.value, section.setting.values)
         if parts is None or interpolation.unset(parts):
             return frozenset()
         listed = "".join(part.text for part in parts)

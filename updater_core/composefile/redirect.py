@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from yaml.nodes import MappingNode, Node
 
 from updater_core.composefile import definition, includes, interpolation, yaml_nodes
 from updater_core.composefile.definition import Section, SourceFile
-from updater_core.composefile.includes import Include, Setting
+from updater_core.composefile.includes import Include
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,7 @@ def copies(sources: Sources, texts: Mapping[str, str]) -> dict[str, str]:
 
 def _sections(sources: Sources, texts: Mapping[str, str]) -> dict[str, list[Section]]:
     """Return the documents of each file, in the text it shall have."""
-    files = [
-        SourceFile(each.path, texts.get(each.path, each.text), each.directory, each.env_paths, each.is_merged)
-        for each in sources.files
-    ]
+    files = [replace(each, text=texts.get(each.path, each.text)) for each in sources.files]
     found: dict[str, list[Section]] = {}
     for section in definition.parse(files, sources.env_files).sections:
         found.setdefault(section.document.path, []).append(section)
@@ -83,8 +80,7 @@ def _changes(
         return copy_of(path) if path in copied else path
 
     if section.file.is_merged:
-        setting = Setting(section.file.base, section.scope.values)
-        for include in includes.included(section.document.root, setting):
+        for include in includes.included(section.document.root, section.setting):
             paths, env_paths = list(map(renamed, include.paths)), _env_paths(include, copied)
             if paths != list(include.paths) or any(path in copied for path in env_paths):
                 named = list(map(renamed, env_paths))
@@ -110,7 +106,7 @@ def _extended(section: Section) -> Iterator[tuple[Node, str, str]]:
         service = values[0]
         node = yaml_nodes.lookup(service, "extends") if isinstance(service, MappingNode) else None
         name, file = yaml_nodes.extended(node) if node is not None else ("", None)
-        path = interpolation.resolve(file, section.scope.values) if file else None
+        path = interpolation.resolve(file, section.setting.values) if file else None
         if node is not None and path:
             yield node, name, posixpath.normpath(posixpath.join(section.file.base, path))
 

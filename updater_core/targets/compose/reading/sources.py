@@ -11,7 +11,7 @@ from typing import Any
 from updater_core.caching.cache import Cache
 from updater_core.composefile import env_values, includes, one_shots, splice
 from updater_core.composefile.definition import SourceFile
-from updater_core.composefile.includes import Include, Setting, Wanted
+from updater_core.composefile.includes import Include, Unset, Wanted
 from updater_core.host import permissions
 from updater_core.host.stamp import stamp_of
 from updater_core.models import Hold, Project, Reason
@@ -42,10 +42,11 @@ class FileCache:
 
         def found() -> Wanted:
             known = env_values.environment(env_values.assignments(each.text) for each in env_files)
-            wanted = includes.wanted(file.path, file.text, Setting(file.base, known.values))
+            setting = includes.setting_of(file.base, known.values, file.of_session)
+            wanted = includes.wanted(file.path, file.text, setting)
             return wanted if file.is_merged else replace(wanted, includes=())
 
-        return self._wanted.made_of((file.path, file.env_paths), (file, env_files), found)
+        return self._wanted.made_of((file.path, file.env_paths, file.of_session), (file, env_files), found)
 
     def one_shots(self, files: Sequence[SourceFile]) -> frozenset[str]:
         """Return the services that end by themselves, worked out again if one of these files changed."""
@@ -67,13 +68,34 @@ def _decoded(path: str) -> str:
 
 def read(project: Project, memory: FileCache) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]] | Hold:
     """Return every compose file in the order in which they count, and every env file of one of them."""
-    reading = _SourceReader(memory)
+    reading = _SourceReader(memory, _session(project))
     reading.project(project)
     if reading.problems:
         details = "; ".join(detail for detail, _ in reading.problems)
         remedies = "; ".join(dict.fromkeys(remedy for _, remedy in reading.problems))
         return Hold(Reason.FILE_UNREADABLE, details, remedies)
     return tuple(reading.files.values()), tuple(reading.env_files.values())
+
+
+def _session(project: Project) -> tuple[tuple[str, str], ...]:
+    """Return what paths may take from the session that Compose is started in, as ours for the project is."""
+    return (("PWD", project.directory), *((("HOME", project.home),) if project.home else ()))
+
+
+def _is_there(include: Include) -> bool:
+    paths = [*include.paths, *(include.env_paths or ())]
+    # not `Path`, as in `_default_env`
+    are_files = all(os.path.isfile(path) for path in paths)  # noqa: PTH113
+    return are_files and os.path.isdir(include.directory)  # noqa: PTH112
+
+
+def _unknown_path(path: str, unset: Unset) -> tuple[str, str]:
+    """Return what is wrong with an include whose path takes unset variables, and what to do about it."""
+    names = " and ".join(unset.names)
+    return (
+        f"{path} line {unset.line} includes {unset.text!r}, and no env file sets {names}",
+        f"write {names} with the value that runs into the project's env file (`.env`), or write the path out",
+    )
 
 
 def _problem(path: str, error: OSError | ValueError) -> tuple[str, str]:
@@ -85,10 +107,7 @@ def _problem(path: str, error: OSError | ValueError) -> tuple[str, str]:
         commands = " && ".join(permissions.grants(Path(path)))
         return detail, f"run `{commands}`, or run the updater as root"
     if isinstance(error, FileNotFoundError):
-        return detail, (
-            "put it back, or take it out of the file that names it; write a path that takes a variable of a "
-            "shell (`${PWD}`) relative to that file"
-        )
+        return detail, "put it back, or take it out of the file that names it"
     return detail, "see that the file can be read, and that its disk is well"
 
 
@@ -103,6 +122,7 @@ class _SourceReader:
     """One pass over a project's files; a file that is reached twice with the same variables is read once."""
 
     memory: FileCache
+    of_session: tuple[tuple[str, str], ...]
     files: dict[tuple[str, tuple[str, ...] | None], SourceFile] = field(default_factory=dict)
     env_files: dict[str, SourceFile] = field(default_factory=dict)
     problems: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -117,10 +137,14 @@ class _SourceReader:
         read = self._read(path)
         if read is None:
             return
-        file = replace(read, directory=directory, env_paths=env_paths)
+        file = replace(read, directory=directory, env_paths=env_paths, of_session=self.of_session)
         wanted = self._wanted(file)
         for include in wanted.includes:
-            self._include(include, env_paths, (*trail, path))
+            # An empty variable may still lead to a file; which one is meant if it does not, nobody knows.
+            if include.unset and not _is_there(include):
+                self.problems |= {_unknown_path(path, each): None for each in include.unset}
+            else:
+                self._include(include, env_paths, (*trail, path))
         self.files[path, env_paths] = file
         self._bases(wanted, env_paths)
 
@@ -142,7 +166,7 @@ class _SourceReader:
             read = self._read(path)
             if read is None:
                 continue
-            file = replace(read, env_paths=env_paths, is_merged=False)
+            file = replace(read, env_paths=env_paths, is_merged=False, of_session=self.of_session)
             self.files[path, env_paths] = file
             self._bases(self._wanted(file), env_paths)
 
