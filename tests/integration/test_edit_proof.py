@@ -19,7 +19,8 @@ from tests.support import newer_docker
 from updater_core import reference
 from updater_core.composefile import edit
 from updater_core.composefile.edit import NotEditable
-from updater_core.models import Project
+from updater_core.composefile.splice import VARIABLE
+from updater_core.models import Mark, Project
 from updater_core.targets.compose import file_edits
 from updater_core.targets.compose.plan import Move
 from updater_core.targets.compose.preflight import env_file_readers
@@ -59,6 +60,8 @@ ELSEWHERE = {
     "a default that is not taken": "labels: ['v=${MADE:-$TAG}']",
     "extends": "extends: {file: base.yml, service: b}",
 }
+# which of them no service of the group may have, for the new value would be of another folder or port
+TIES = ("port", "two ports", "a mount", "a volume")
 TOP = {
     "a volume's name": "volumes: {d: {name: 'd-$TAG'}}",
     "a network's name": "networks: {default: {name: 'n-$TAG'}}",
@@ -131,11 +134,28 @@ def test_no_edit_of_what_only_the_group_reads_is_a_surprise_when_it_is_proven(
 ) -> None:
     if compose == "newer":
         newer_docker.use_compose(monkeypatch)
-    services = {f"s{number}": f"{IMAGE}    {text}\n" for number, text in enumerate(ELSEWHERE.values())}
+    for number, way in enumerate(TIES):
+        folder = written(tmp_path / str(number), {"web": f"{IMAGE}    {ELSEWHERE[way]}\n"}, "volumes: {d: }")
+        held = observed_in(folder, ["web"])
+        assert isinstance(held, NotEditable), way
+        assert ("in `ports`" if "port" in way else "in `volumes`") in held.detail
+        # the proof knows it too, if it was not seen in the text
+        assert problem_of_moved(folder, "15", "16") == "service web differs", way
+    own = [text for way, text in ELSEWHERE.items() if way not in TIES]
+    services = {f"s{number}": f"{IMAGE}    {text}\n" for number, text in enumerate(own)}
     folder = written(tmp_path / "all", services, f"volumes: {{d: }}\n{TOP['a template']}")
     assert problem_of(folder, tuple(services)) is None
     folder = written(tmp_path / "number", {"web": f"{IMAGE}    {NUMBER}\n"})
     assert problem_of(folder, ("web",)) == "service web differs"
+
+
+def problem_of_moved(folder: Path, old: str, new: str) -> str | None:
+    """Write a variable of the folder's `.env` by hand, and return what the proof says of one service."""
+    before, env = compose_model(folder), folder / ".env"
+    mark = Mark(VARIABLE, "TAG", old, new)
+    env.write_text(env.read_text().replace(old, new, 1))
+    moves = [Move("web", f"r/app:{old}", f"r/app:{new}", "i", 1)]
+    return file_edits.proof_problem(before, compose_model(folder), moves, [mark])
 
 
 def problem_of(folder: Path, names: Sequence[str]) -> str | None:

@@ -88,8 +88,9 @@ SHAPES = {
         0, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    build: {context: ., args: [TAG]}\n"
     ),
     "its path of a plug-in": Shape(
-        0, ("r/app:${TAG}",), PLAIN, ENV, "1.2.3", "1.3.0", more="    volumes: ['./p-${TAG}:/p']\n"
+        0, ("r/app:${TAG}",), PLAIN, "", "", "in `volumes`", more="    volumes: ['./p-${TAG}:/p']\n"
     ),
+    "a registry at an IPv6 address": Shape(0, ("'[fd00::1]:5000/app:1.2.3'",), "", FILE, "1.2.3", "1.3.0"),
     "variants of one repository": Shape(
         0, ("r/app:${TAG}-web", "r/app:${TAG}-jobs"), PLAIN, "", "", "different tags of one repository"
     ),

@@ -29,6 +29,18 @@ class Uses:
     _parents: Mapping[int, tuple[tuple[Node, str], ...]]
     _services_with: dict[int, frozenset[str]] = field(default_factory=dict)
 
+    def keys(self, node: Node) -> frozenset[str]:
+        """Return every key that a node stands under, at any height, also through anchors."""
+        found: set[str] = set()
+        ahead, seen = [node], {id(node)}
+        while ahead:
+            for parent, key in self._parents.get(id(ahead.pop()), ()):
+                found.add(key)
+                if id(parent) not in seen:
+                    seen.add(id(parent))
+                    ahead.append(parent)
+        return frozenset(found)
+
     def services_with(self, node: Node) -> frozenset[str]:
         """Return the services whose mapping holds a node, also through anchors.
 

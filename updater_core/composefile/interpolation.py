@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-# None of these needs quotes in any YAML style or env file.
-_REFERENCE_TEXT = re.compile(r"[A-Za-z0-9._/:@-]+")
+# None of these needs quotes in any YAML style or env file, nor does what stands behind an IPv6 address in
+# brackets: a plain scalar cannot begin with one.
+_REFERENCE_TEXT = re.compile(r"(?:\[[0-9A-Fa-f:]+\])?[A-Za-z0-9._/:@-]+")
 _OPENING = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?P<op>:?[-?+])?)", re.ASCII
 )

@@ -365,6 +365,8 @@ def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers
         # never counts.
         if reader.node_id in images or reader.node_id in readers.shadowed:
             continue
+        if reader.services and reader.tie:
+            raise _refused(place, f"{reader.what}, in `{reader.tie}`, which is to stay as it is")
         if not reader.services <= takers:
             raise _read_by_others(place, reader, takers)
         if reader.services:
@@ -382,10 +384,14 @@ def _read_by_others(place: Place, reader: Reader, takers: frozenset[str]) -> Ref
             f"Write the image out in place of {place.key}, or take the file out of the `env_file` of {others}"
             " if nothing in it is needed there.",
         )
-    return Refused(
-        detail,
-        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}.",
+    return _refused(place, detail)
+
+
+def _refused(place: Place, detail: str) -> Refused:
+    remedy = (
+        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
     )
+    return Refused(detail, remedy)
 
 
 def reference_of(project: ComposeModel, service: str) -> str | None:

@@ -17,6 +17,12 @@ from updater_core.composefile.definition import ComposeModel, Found, Section
 from updater_core.composefile.yaml_nodes import Refused
 
 _OUTSIDE = frozenset({""})
+# What a service has by these is its data, or what it shares with others: `./pg-${V}:/data` would be an empty
+# folder under the new version.
+TIES = (
+    "volumes", "volumes_from", "tmpfs", "devices", "secrets", "configs", "env_file", "extends",
+    "network_mode", "networks", "ipc", "pid", "uts", "links", "external_links", "ports",
+)  # fmt: skip
 _READ_BY_COMPOSE = ("COMPOSE_", "DOCKER_")  # also of an env file: they say what the project is
 
 
@@ -25,13 +31,15 @@ class Reader:
     """A node that a variable reaches, in words, and the services that take something from it.
 
     The empty name stands for what is no service's. No service at all: nothing takes it. `is_whole_file`: it
-    takes every variable of the file that sets this one.
+    takes every variable of the file that sets this one. `tie`: the key of a service's data, or of what it
+    shares with others, if the node stands under one.
     """
 
     what: str
     node_id: int
     services: frozenset[str]
     is_whole_file: bool = False
+    tie: str = ""
 
     def beside(self, takers: frozenset[str]) -> str:
         """Return who takes something from it and is none of `takers`, in words; empty if none has a name."""
@@ -78,7 +86,8 @@ class Readers:
             section, node = mention.section, mention.node
             if _is_set_by(path, variable, section) and _is_reached(mention, variable):
                 what = f"{variable} is also used in {section.where(node)}"
-                yield Reader(what, id(node), self._services(section, node))
+                tie = next((key for key in TIES if key in section.uses.keys(node)), "")
+                yield Reader(what, id(node), self._services(section, node), tie=tie)
         for section, entry in self._listed.get(posixpath.normpath(path), ()):
             what = f"{path} with {variable} is also an env_file in {section.where(entry)}"
             yield Reader(what, id(entry), self._services(section, entry), is_whole_file=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core.composefile import splice
+from updater_core.composefile.readers import TIES
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
 from updater_core.models import Cause, Edit, Mark, Plan, Step
 from updater_core.protocols import Tools
@@ -136,10 +137,15 @@ def proof_problem(
             return f"{service} would run {new.get('image')}, not {wanted[service].new_reference}"
         is_same = old == new
         if service in wanted:
-            is_same = _is_same_but({**old, "image": None}, {**new, "image": None}, marks)
+            is_same = _is_same_service(old, new, marks)
         if not is_same:
             return f"service {service} differs"
     return None
+
+
+def _is_same_service(old: Mapping[str, Any], new: Mapping[str, Any], marks: Sequence[Mark]) -> bool:
+    is_tied_alike = all(old.get(key) == new.get(key) for key in TIES)
+    return is_tied_alike and _is_same_but({**old, "image": None}, {**new, "image": None}, marks)
 
 
 def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
