@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node
 
-from updater_core.composefile import aliases, env_values, includes, interpolation, yaml_nodes
+from updater_core.composefile import aliases, env_values, interpolation, yaml_nodes
 from updater_core.composefile.aliases import Uses
 from updater_core.composefile.env_values import Assignment, Environment
-from updater_core.composefile.includes import Setting
 from updater_core.composefile.yaml_nodes import Document, Refused, Table
 from updater_core.vocabulary.reasons import Reason
 
@@ -47,6 +46,10 @@ class SourceFile:
         """Return the folder that relative paths in the file begin at."""
         return self.directory or posixpath.dirname(self.path)
 
+    def path_values(self, values: Mapping[str, str | None]) -> Mapping[str, str | None]:
+        """Return the values of variables in paths: the session's, then those of env files (`values`)."""
+        return {**values, **dict(self.of_session)} if self.of_session else values
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
@@ -72,9 +75,9 @@ class Section:
     uses: Uses
 
     @property
-    def setting(self) -> Setting:
-        """Return what the paths in this document are read by."""
-        return includes.setting_of(self.file.base, self.scope.values, self.file.of_session)
+    def path_values(self) -> Mapping[str, str | None]:
+        """Return the values of the variables in the paths of this document."""
+        return self.file.path_values(self.scope.values)
 
     def where(self, node: Node) -> str:
         """Return the place of a node for a message: `PATH line N`."""
@@ -179,13 +182,6 @@ def image(project: ComposeModel, service: str) -> Found:
     if service not in project.homes:
         known = ", ".join(sorted(project.names)) or "none"
         detail = f"no service {service!r} in these files (services: {known})"
-        fetched = " and ".join(_fetched(project))
-        if fetched:
-            raise Refused(
-                f"{detail}; what Compose fetches from {fetched} cannot be edited here",
-                "Include a copy of that file on this host, or take the service out of the configuration.",
-                Reason.NOT_IN_FILE,
-            )
         raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
     # `image` beside `build` names what is built, and may still be pulled, so it counts first.
     found = defined(project, service, "image")
@@ -199,13 +195,6 @@ def image(project: ComposeModel, service: str) -> Found:
         detail = f"service {service!r} has no image in these files"
         raise Refused(detail, "Check `compose_file` and `compose_service`.", Reason.NOT_IN_FILE)
     return found
-
-
-def _fetched(project: ComposeModel) -> Iterator[str]:
-    """Yield what the project includes that is no file of this host."""
-    for section in project.sections:
-        for include in includes.included(section.document.root, section.setting):
-            yield from filter(includes.is_remote, include.paths)
 
 
 def is_built(project: ComposeModel, service: str) -> bool:
@@ -305,7 +294,7 @@ def _base(project: ComposeModel, section: Section, service: MappingNode) -> _Bas
     name, file = yaml_nodes.extended(extends)
     if file is None:
         return (section,), name
-    path = interpolation.resolve(file, section.setting.values)
+    path = interpolation.resolve(file, section.path_values)
     known = () if path is None else _sections_of(project, section, path)
     if not known:
         raise Refused(

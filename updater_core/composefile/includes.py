@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -63,14 +63,6 @@ class Setting:
 
     directory: str
     values: Mapping[str, str | None]
-
-
-def setting_of(
-    directory: str, values: Mapping[str, str | None], of_session: Iterable[tuple[str, str]]
-) -> Setting:
-    """Return the setting of a file; what the session that starts Compose has set beats the env files."""
-    session: dict[str, str | None] = dict(of_session)
-    return Setting(directory, {**values, **session} if session else values)
 
 
 def wanted(path: str, text: str, setting: Setting) -> Wanted:

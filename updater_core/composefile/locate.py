@@ -8,7 +8,7 @@ checked against Compose 2.26.1.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,8 +17,9 @@ from yaml.nodes import ScalarNode
 from updater_core import reference
 from updater_core.composefile import definition, env_values, includes, interpolation
 from updater_core.composefile.definition import ComposeModel, Found, Scope, Section, SourceFile
+from updater_core.composefile.includes import Setting
 from updater_core.composefile.interpolation import Piece, Source
-from updater_core.composefile.readers import Reader, Readers
+from updater_core.composefile.readers import Readers
 from updater_core.composefile.splice import VARIABLE, Place, image_place, last_assignment
 from updater_core.composefile.yaml_nodes import Refused
 from updater_core.models import ImageRef, Reason
@@ -124,10 +125,9 @@ def located(seen: Survey, service: str) -> Located:
     try:
         found = definition.image(project, service)
     except Refused as refused:
-        # A service that is not there, or a file that is no YAML, is the caller's matter; a text that cannot
-        # be edited is a service that can still be shown.
+        # What is not there, or no YAML, is the caller's matter; what cannot be edited can still be shown.
         if refused.reason is not Reason.NOT_EDITABLE:
-            raise
+            raise _absent(project, refused) from None
         return Located(service, None, None, answer(refused), frozenset({service}))
     text, is_built = _text(found), definition.is_built(project, service)
     # What Compose builds at each start never runs the image of a registry.
@@ -330,14 +330,24 @@ def _variants(sites: Mapping[str, Site]) -> Reach | None:
 def _missing(project: ComposeModel) -> str | None:
     """Return a file that the project includes and that is not among its files."""
     known = {posixpath.normpath(file.path) for file in project.files}
+    return next((path for path in _included(project) if path not in known), None)
+
+
+def _included(project: ComposeModel) -> Iterator[str]:
     for section in project.sections:
+        setting = Setting(section.file.base, section.path_values)
         # What only `extends` reaches contributes no services, and what it includes is not read.
-        root = section.document.root
-        entries = includes.included(root, section.setting) if section.file.is_merged else ()
-        for path in (path for entry in entries for path in entry.paths):
-            if path not in known:
-                return path
-    return None
+        if section.file.is_merged:
+            yield from (p for each in includes.included(section.document.root, setting) for p in each.paths)
+
+
+def _absent(project: ComposeModel, refused: Refused) -> Refused:
+    """Return why a service is not here, with what Compose fetches from elsewhere as a place it may be in."""
+    fetched = " and ".join(filter(includes.is_remote, _included(project)))
+    if refused.reason is not Reason.NOT_IN_FILE or not fetched:
+        return refused
+    detail = f"{refused}; what Compose fetches from {fetched} cannot be edited here"
+    return Refused(detail, "Include a copy of that file on this host.", refused.reason)
 
 
 def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> Reach:
@@ -351,47 +361,34 @@ def _reach(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> R
                     "Write the image out in the place that uses it for something else.",
                 )
         place = sites[0].place
-        notes = _notes(place, takers, frozenset(images), readers) if place.kind == VARIABLE else ()
+        notes = _notes(tuple(images.values()), takers, readers) if place.kind == VARIABLE else ()
         return Reach(takers, notes=notes)
     except Refused as refused:
         return Reach(takers, answer(refused))
 
 
-def _notes(place: Place, takers: frozenset[str], images: frozenset[int], readers: Readers) -> tuple[str, ...]:
-    """Return what of the takers changes besides the image; Refused if anything else would change."""
+def _notes(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> tuple[str, ...]:
+    """Return what of the takers changes besides the image; Refused if anything else would change.
+
+    `sites`: the texts that take the place's variable, each once.
+    """
+    place, images = sites[0].place, frozenset(id(site.node) for site in sites)
     found = []
     for reader in readers.of(place.path, place.key):
         # The images themselves are what is to change; what is shadowed is overridden by a later file and
         # never counts.
         if reader.node_id in images or reader.node_id in readers.shadowed:
             continue
-        if reader.services and reader.tie:
-            raise _refused(place, f"{reader.what}, in `{reader.tie}`, which is to stay as it is")
-        if not reader.services <= takers:
-            raise _read_by_others(place, reader, takers)
+        if reader.is_in_the_way(takers):
+            raise reader.refused(takers, place.key, _written_out(sites))
         if reader.services:
             found.append(reader.what)
     return tuple(dict.fromkeys(found))
 
 
-def _read_by_others(place: Place, reader: Reader, takers: frozenset[str]) -> Refused:
-    """Return the refusal for an env file that a service reads whole, whatever the variable is called."""
-    others = reader.beside(takers)
-    detail = f"{reader.what}, by {others}" if others else reader.what
-    if reader.is_whole_file and others:
-        return Refused(
-            detail,
-            f"Write the image out in place of {place.key}, or take the file out of the `env_file` of {others}"
-            " if nothing in it is needed there.",
-        )
-    return _refused(place, detail)
-
-
-def _refused(place: Place, detail: str) -> Refused:
-    remedy = (
-        f"Give this image a variable that nothing else uses, or write the image out in place of {place.key}."
-    )
-    return Refused(detail, remedy)
+def _written_out(sites: Sequence[Site]) -> str:
+    """Return the exact text of each image without its variable, and where it is to stand."""
+    return " and ".join(f"`image: {site.image.text}` in {site.section.where(site.node)}" for site in sites)
 
 
 def reference_of(project: ComposeModel, service: str) -> str | None:

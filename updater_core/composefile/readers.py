@@ -41,9 +41,21 @@ class Reader:
     is_whole_file: bool = False
     tie: str = ""
 
-    def beside(self, takers: frozenset[str]) -> str:
-        """Return who takes something from it and is none of `takers`, in words; empty if none has a name."""
-        return " and ".join(sorted(self.services - takers - _OUTSIDE))
+    def is_in_the_way(self, takers: frozenset[str]) -> bool:
+        """Return whether a new value must not reach it, with the images of `takers`."""
+        return bool(self.services and self.tie) or not self.services <= takers
+
+    def refused(self, takers: frozenset[str], variable: str, written_out: str) -> Refused:
+        """Return why a variable is not edited; `written_out`: the image without it, and where."""
+        write = f"rite the image out in place of {variable}: {written_out}"
+        others = " and ".join(sorted(self.services - takers - _OUTSIDE))
+        detail = f"{self.what}, by {others}" if others else self.what
+        if self.services <= takers:
+            detail = f"{self.what}, in `{self.tie}`, which is to stay as it is"
+        if self.is_whole_file and others:
+            leave = f"take the file out of the `env_file` of {others} if nothing in it is needed there"
+            return Refused(detail, f"W{write}; or {leave}.")
+        return Refused(detail, f"Give this image a variable that nothing else uses, or w{write}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +211,7 @@ def _listed_paths(section: Section, entry: Node) -> frozenset[str]:
     folders = {section.file.base, posixpath.dirname(section.document.path)}
     found: set[str] = set()
     for scalar in (node for node in texts if isinstance(node, ScalarNode)):
-        parts = interpolation.pieces(scalar.value, section.setting.values)
+        parts = interpolation.pieces(scalar.value, section.path_values)
         if parts is None or interpolation.unset(parts):
             return frozenset()
         listed = "".join(part.text for part in parts)

@@ -14,7 +14,7 @@ from yaml.nodes import MappingNode, Node
 
 from updater_core.composefile import definition, includes, interpolation, yaml_nodes
 from updater_core.composefile.definition import Section, SourceFile
-from updater_core.composefile.includes import Include
+from updater_core.composefile.includes import Include, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def _changes(
         return copy_of(path) if path in copied else path
 
     if section.file.is_merged:
-        for include in includes.included(section.document.root, section.setting):
+        setting = Setting(section.file.base, section.path_values)
+        for include in includes.included(section.document.root, setting):
             paths, env_paths = list(map(renamed, include.paths)), _env_paths(include, copied)
             if paths != list(include.paths) or any(path in copied for path in env_paths):
                 named = list(map(renamed, env_paths))
@@ -106,7 +107,7 @@ def _extended(section: Section) -> Iterator[tuple[Node, str, str]]:
         service = values[0]
         node = yaml_nodes.lookup(service, "extends") if isinstance(service, MappingNode) else None
         name, file = yaml_nodes.extended(node) if node is not None else ("", None)
-        path = interpolation.resolve(file, section.setting.values) if file else None
+        path = interpolation.resolve(file, section.path_values) if file else None
         if node is not None and path:
             yield node, name, posixpath.normpath(posixpath.join(section.file.base, path))
 

@@ -160,7 +160,7 @@ def _env_file(section: Section, entry: Node | None) -> EnvFile | None:
 
 
 def _resolved(section: Section, node: Node | None) -> str | None:
-    return interpolation.resolve(node.value, section.setting.values) if isinstance(node, ScalarNode) else None
+    return interpolation.resolve(node.value, section.path_values) if isinstance(node, ScalarNode) else None
 
 
 def of_part(texts: Iterable[Text], part: str) -> list[Text]:

@@ -11,7 +11,7 @@ from typing import Any
 from updater_core.caching.cache import Cache
 from updater_core.composefile import env_values, includes, one_shots, splice
 from updater_core.composefile.definition import SourceFile
-from updater_core.composefile.includes import Include, Unset, Wanted
+from updater_core.composefile.includes import Include, Setting, Unset, Wanted
 from updater_core.host import permissions
 from updater_core.host.stamp import stamp_of
 from updater_core.models import Hold, Project, Reason
@@ -42,7 +42,7 @@ class FileCache:
 
         def found() -> Wanted:
             known = env_values.environment(env_values.assignments(each.text) for each in env_files)
-            setting = includes.setting_of(file.base, known.values, file.of_session)
+            setting = Setting(file.base, file.path_values(known.values))
             wanted = includes.wanted(file.path, file.text, setting)
             return wanted if file.is_merged else replace(wanted, includes=())
 
