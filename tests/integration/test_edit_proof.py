@@ -62,6 +62,11 @@ ELSEWHERE = {
 }
 # which of them no service of the group may have, for the new value would be of another folder or port
 TIES = ("port", "two ports", "a mount", "a volume")
+# what the service has mounted, and what the proof says if it is given a path below `/data`
+DATA = {
+    "./x:/data": "service web would look for its data in another folder",
+    "./x:/da": None,
+}
 TOP = {
     "a volume's name": "volumes: {d: {name: 'd-$TAG'}}",
     "a network's name": "networks: {default: {name: 'n-$TAG'}}",
@@ -141,6 +146,10 @@ def test_no_edit_of_what_only_the_group_reads_is_a_surprise_when_it_is_proven(
         assert ("in `ports`" if "port" in way else "in `volumes`") in held.detail
         # the proof knows it too, if it was not seen in the text
         assert problem_of_moved(folder, "15", "16") == "service web differs", way
+    given = "    environment: {P: '/opt/$TAG', Q: 'x:///data/$TAG', D: '/data/$TAG/x'}\n"
+    for number, (mount, problem) in enumerate(DATA.items()):
+        folder = written(tmp_path / f"data{number}", {"web": f"{IMAGE}    volumes: ['{mount}']\n{given}"})
+        assert problem_of(folder, ["web"]) == problem
     own = [text for way, text in ELSEWHERE.items() if way not in TIES]
     services = {f"s{number}": f"{IMAGE}    {text}\n" for number, text in enumerate(own)}
     folder = written(tmp_path / "all", services, f"volumes: {{d: }}\n{TOP['a template']}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from updater_core.errors import LockHeld, StateError
-from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
+from updater_core.host.locks import acquire_folder_lock, acquire_lock, folder_objection, release_lock
 
 
 class StillClock:
@@ -109,3 +109,8 @@ def test_a_folder_that_cannot_be_locked_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in ("file", "not-there"):
         assert acquire_folder_lock(tmp_path / place, clock=StillClock(), wait_seconds=0) is None
+        assert str(tmp_path / place) in folder_objection(tmp_path / place)
+    held = acquire_folder_lock(tmp_path, clock=StillClock(), wait_seconds=0)
+    assert folder_objection(tmp_path) == ""  # held, so it can be
+    release_lock(held or -1)
+    assert folder_objection(tmp_path) == ""

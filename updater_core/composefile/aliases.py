@@ -30,11 +30,13 @@ class Uses:
     _services_with: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def keys(self, node: Node) -> frozenset[str]:
-        """Return every key that a node stands under, at any height, also through anchors."""
+        """Return every key that a node stands under up to its service, also through anchors."""
         found: set[str] = set()
         ahead, seen = [node], {id(node)}
         while ahead:
             for parent, key in self._parents.get(id(ahead.pop()), ()):
+                if id(parent) in self.tables:  # the key is the name of a service
+                    continue
                 found.add(key)
                 if id(parent) not in seen:
                     seen.add(id(parent))

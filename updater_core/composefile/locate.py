@@ -312,8 +312,7 @@ def _variants(sites: Mapping[str, Site]) -> Reach | None:
     tags: dict[str, dict[str | None, str]] = {}
     for name, site in sites.items():
         tags.setdefault(site.image.key, {}).setdefault(site.image.tag, name)
-    # Images of different repositories may differ in their tags only by what stands around the variable, so
-    # each repository is looked at alone.
+    # Each repository alone: the tags of two may differ by what stands around the variable.
     for named in tags.values():
         if len(named) > 1:
             key = next(iter(sites.values())).place.key
@@ -375,8 +374,7 @@ def _notes(sites: Sequence[Site], takers: frozenset[str], readers: Readers) -> t
     place, images = sites[0].place, frozenset(id(site.node) for site in sites)
     found = []
     for reader in readers.of(place.path, place.key):
-        # The images themselves are what is to change; what is shadowed is overridden by a later file and
-        # never counts.
+        # The images themselves are to change, and what a later file overrides never counts.
         if reader.node_id in images or reader.node_id in readers.shadowed:
             continue
         if reader.is_in_the_way(takers):

@@ -29,7 +29,15 @@ def acquire_lock(path: Path, *, clock: Clock, wait_seconds: float = 0.0, inherit
     the file cannot be opened.
     """
     descriptor = _open_file(path)
-    _wait_for(descriptor, path, clock, wait_seconds)
+    try:
+        _wait_for(descriptor, path, clock, wait_seconds)
+    except LockHeld:
+        raise
+    except OSError as error:
+        os.close(descriptor)
+        raise StateError(
+            f"the file system of {path} refuses a lock: {error.strerror}", "Keep the state on a local disk."
+        ) from error
     # the number is for the reader of a message; a full disk is no reason to fail
     with contextlib.suppress(OSError):
         # The number of the holder before may have had more digits.
@@ -60,6 +68,26 @@ def acquire_folder_lock(folder: Path, *, clock: Clock, wait_seconds: float) -> i
         return None
     os.set_inheritable(descriptor, True)
     return descriptor
+
+
+def folder_objection(folder: Path) -> str:
+    """Return why a folder cannot be locked, so that an updater with another state is not kept out of it.
+
+    Empty if it can be, or is. For `--test`.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return f"{folder} cannot be opened: {error.strerror}"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return ""
+    except OSError as error:
+        return f"the file system of {folder} refuses a lock: {error.strerror}"
+    finally:
+        os.close(descriptor)
+    return ""
 
 
 def release_lock(descriptor: int) -> None:

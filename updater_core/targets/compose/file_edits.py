@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,13 +17,14 @@ from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
 from updater_core.models import Cause, Edit, Mark, Plan, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
-from updater_core.targets.compose.preflight import volumes
+from updater_core.targets.compose.preflight import mounts, volumes
 from updater_core.targets.compose.reading import copies
 from updater_core.targets.compose.reading.copies import SourceTexts
 from updater_core.targets.compose.start_first import conditions
 from updater_core.vocabulary.snapshot import Snapshot
 
 # A suffix of its own, for the staged edits of the same plan lie in the same folder.
+_PATH = re.compile(r"(?<![\w/.-])/[\w./+-]+")  # an absolute one within the JSON of a part of a model
 _PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 
 
@@ -138,6 +139,8 @@ def proof_problem(
         is_same = old == new
         if service in wanted:
             is_same = _is_same_service(old, new, marks)
+            if is_same and _looks_elsewhere(old, new, mounts.of_service(before, service).places):
+                return f"service {service} would look for its data in another folder"
         if not is_same:
             return f"service {service} differs"
     return None
@@ -146,6 +149,23 @@ def proof_problem(
 def _is_same_service(old: Mapping[str, Any], new: Mapping[str, Any], marks: Sequence[Mark]) -> bool:
     is_tied_alike = all(old.get(key) == new.get(key) for key in TIES)
     return is_tied_alike and _is_same_but({**old, "image": None}, {**new, "image": None}, marks)
+
+
+def _looks_elsewhere(old: Mapping[str, Any], new: Mapping[str, Any], places: Iterable[str]) -> bool:
+    """Return whether a service is given other paths than before in what it has mounted.
+
+    `PGDATA: /data/${V}` is an empty folder of the same volume under another version.
+    """
+    below = tuple(place.rstrip("/") + "/" for place in places)
+    return any(
+        _paths(old.get(key), below) != _paths(new.get(key), below)
+        for key in ("environment", "command", "entrypoint")
+    )
+
+
+def _paths(given: Any, below: tuple[str, ...]) -> list[str]:
+    found = _PATH.findall(json.dumps(given, ensure_ascii=False))
+    return [path for path in found if path.startswith(below)]
 
 
 def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from updater_core.composefile import edit
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
-from updater_core.host import files, permissions
+from updater_core.host import files, locks, permissions
 from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
@@ -113,9 +113,17 @@ def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: A
     references = [observed.current, *(each.current for each in observed.others)]
     images = ", ".join(reference.text for reference in references)
     yield Finding(True, service.name, f"runs {images} as project {observed.project.name} of {where}")
+    yield from _lock_findings(service, observed.project.directory)
     if needs_edit(service, observed.current):
         yield from _edit_findings(service, observed, ahead)
     yield from _preflight_findings(service, observed, ahead)
+
+
+def _lock_findings(service: ServiceConfig, folder: str) -> Iterator[Finding]:
+    problem = locks.folder_objection(Path(folder))
+    if problem:
+        text = f"{problem}; a second updater with another state is not kept out of this project"
+        yield Finding(True, service.name, text, "let one updater alone look after it", is_warning=True)
 
 
 def _held(service: ServiceConfig, hold: Hold) -> Finding:
