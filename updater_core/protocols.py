@@ -343,7 +343,8 @@ class Tools:
 
     `updater_id`: this updater's, in the names under which it retains images; `credential` finds what a
     pull for a plan needs; `tell` is for people; `reached` hears of each step as it begins, and whether it is
-    one of the rollback.
+    one of the rollback; `refused` hears that the registry of a plan's image refused a pull for the number of
+    them.
     """
 
     engine: Engine
@@ -354,4 +355,5 @@ class Tools:
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]
+    refused: Callable[[Plan[Any]], None]
     progress: Progress | None = None

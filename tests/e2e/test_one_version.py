@@ -11,7 +11,9 @@ from tests.support import lab, newer_docker
 from tests.support.cosign_fixture import public_pem, sign
 from tests.support.fake_registry import Behaviour
 from tests.support.lab import Shop
-from updater_core.models import Committed, Hold, Outcome, Reason, RolledBack
+from updater_core.app import cycle
+from updater_core.models import Committed, Hold, NotStarted, Outcome, Reason, RolledBack
+from updater_core.reference import parse
 
 pytestmark = pytest.mark.engine
 
@@ -107,6 +109,23 @@ def test_all_go_to_the_highest_version_that_every_repository_has(shop: Shop) -> 
     release(shop, "v1.2.0", ("app-ml",))
     assert isinstance(outcome_of(shop), Committed)
     assert running(shop) == [("app v1.2.0", "running"), ("app-ml v1.2.0", "running")]
+
+
+def test_a_refused_pull_is_counted_at_the_registry_that_refused_it(shop: Shop) -> None:
+    """One server under two names counts as two registries, for us as for the engine."""
+    other = shop.registry.host.replace("127.0.0.1", "localhost")
+    text = COMPOSE.replace("@HOST/team/app-ml", f"{other}/team/app-ml")
+    shop.compose_file.write_text(text.replace("@HOST", shop.registry.host))
+    shop.up()
+    release(shop, "v1.1.0")
+    refusal = Behaviour(status=429, body=b'{"errors":[{"code":"TOOMANYREQUESTS"}]}')
+    shop.registry.behave("manifest_get", refusal, path="team/app-ml")
+    context = shop.context()
+    (outcome,) = cycle.run(context).outcomes
+    assert isinstance(outcome, NotStarted)
+    assert outcome.cause.reason is Reason.PULL_LIMIT
+    assert context.registries.pull_allowed_at(parse(f"{other}/team/app-ml:v1.0.0")) is not None
+    assert context.registries.pull_allowed_at(parse(f"{shop.repository}:v1.0.0")) is None
 
 
 def test_the_check_asks_for_every_repository_of_the_group(shop: Shop) -> None:

@@ -218,7 +218,7 @@ class Stage:
         def heard(step: Step, is_back: bool) -> None:
             self.steps.reached("shop", step, used.now(), is_back=is_back)
 
-        reporter = Reporter(lambda _: None, lambda step, text: None, reached or heard)
+        reporter = Reporter(lambda _: None, lambda step, text: None, reached or heard, lambda _: None)
         self.update_hooks = UpdateHooks(self.hooks, (str(self.file),), KillableHooks(killer, self.fails))
         return Transaction(self.plan, target, self.journal(), reporter, self.update_hooks)
 

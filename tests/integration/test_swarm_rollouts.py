@@ -96,7 +96,10 @@ class Cluster:
 
     def transaction(self, plan: Plan[Any], killer: Killer, clock: SimClock | None = None) -> Transaction:
         reporter = Reporter(
-            lambda _: LOGIN, lambda step, text: self.said.append((step, text)), lambda step, back: None
+            lambda _: LOGIN,
+            lambda step, text: self.said.append((step, text)),
+            lambda step, back: None,
+            lambda _: None,
         )
         return Transaction(
             plan, self.target(killer, clock), KillableJournal(self.folder / "journal", killer), reporter

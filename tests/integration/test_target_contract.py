@@ -257,7 +257,7 @@ def planned(bench: Bench, release: SimRelease) -> Plan[Any]:
 
 
 def transaction(bench: Bench, plan: Plan[Any], journal: JournalFolder) -> Transaction:
-    reporter = Reporter(lambda _: None, lambda step, text: None, lambda step, is_back: None)
+    reporter = Reporter(lambda _: None, lambda step, text: None, lambda step, is_back: None, lambda _: None)
     return Transaction(plan, bench.target, journal, reporter)
 
 
@@ -306,7 +306,7 @@ def test_a_good_release_is_committed_and_a_bad_one_rolled_back(opened: Opened, t
 
 def test_putting_everything_back_can_be_repeated(opened: Opened) -> None:
     bench = opened(NEW)
-    reporter = Reporter(lambda _: None, lambda step, text: None, lambda step, is_back: None)
+    reporter = Reporter(lambda _: None, lambda step, text: None, lambda step, is_back: None, lambda _: None)
     deployment = bench.target.deployment(planned(bench, NEW), reporter)
     for stage in (*deployment.preparation(), deployment.proof(), *deployment.stages()):
         stage.run()

@@ -222,6 +222,11 @@ def reporter(context: AppContext, name: str) -> Reporter:
         context.registries.pull_begins(found.image, settings)
         return context.registries.for_service(found.image, settings).credential()
 
+    def refused(found: Plan[Any]) -> None:
+        settings = registry_settings(context, found)
+        if settings is not None:
+            context.registries.pull_refused(found.image, settings)
+
     def tell(step: Step, text: str) -> None:
         context.steps.heard(name, step, text, context.clock.now())
         log_event(LOG, logging.INFO, LogEvent.UPDATE_STEP, f"{step}: {text}", service=name, step=step.value)
@@ -232,11 +237,14 @@ def reporter(context: AppContext, name: str) -> Reporter:
             context.slots.give_back(name)
         context.steps.reached(name, step, context.clock.now(), is_back=is_back)
 
-    return Reporter(credential, tell, reached, context.progress, (HttpGate(context.clock, tell),))
+    return Reporter(credential, tell, reached, refused, context.progress, (HttpGate(context.clock, tell),))
 
 
 def registry_settings(context: AppContext, found: Plan[Any]) -> RegistrySettings | None:
-    """Return the settings for the registry of a plan's service; None if that is not configured any more."""
+    """Return the settings for the registry of a plan's image; None if its service is not configured any more.
+
+    Of a group each image has a part of the plan to itself.
+    """
     service = next((s for s in context.config.services if s.name == found.name), None)
     return None if service is None else settings_for(service, found.image)
 

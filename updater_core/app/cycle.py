@@ -25,7 +25,6 @@ from updater_core.app.context import (
     claim_of_update,
     deliver,
     exclusive,
-    registry_settings,
     reporter,
     save,
     target_of,
@@ -39,7 +38,7 @@ from updater_core.deploy.transaction import Transaction
 from updater_core.deploy.workers import Claim, grouped
 from updater_core.errors import LockHeld, UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.models import Committed, Hold, Mode, NotStarted, Outcome, Plan, Reason, ServiceConfig
+from updater_core.models import Committed, Hold, Mode, Outcome, Plan, Reason, ServiceConfig
 from updater_core.state import records
 from updater_core.state.records import State
 from updater_core.targets import discovery
@@ -304,12 +303,6 @@ def carry_out(context: AppContext, found: Plan[Any]) -> Outcome | Hold:
         outcome = _transaction(context, found).apply()
     except UpdaterError as error:
         return recorder.postponed(context, found, error)
-    # The engine pulled, so the registry client did not see the 429 itself and would let the next service run
-    # into it.
-    if isinstance(outcome, NotStarted) and outcome.cause.reason is Reason.PULL_LIMIT:
-        settings = registry_settings(context, found)
-        if settings is not None:
-            context.registries.pull_refused(found.image, settings)
     recorder.record(context, outcome, started)
     recorder.measure(context, outcome)
     # Last: it may take long, and what the update came to is on the disk by now.

@@ -236,13 +236,14 @@ class Reporter:
     """What a deployment may use of the program.
 
     `credential` finds what a pull for a plan needs; `tell` is for people; `reached` hears of each step as it
-    begins, and whether it belongs to the rollback; `gates`: what a release has to pass besides the target's
-    own.
+    begins, and whether it belongs to the rollback; `refused` hears that the registry of a plan's image
+    refused a pull for the number of them; `gates`: what a release has to pass besides the target's own.
     """
 
     credential: Callable[[Plan[Any]], Credential | None]
     tell: Callable[[Step, str], None]
     reached: Callable[[Step, bool], None]
+    refused: Callable[[Plan[Any]], None]
     progress: Progress | None = None
     gates: Sequence[Gate] = ()
 

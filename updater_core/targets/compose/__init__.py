@@ -146,9 +146,8 @@ class ComposeTarget:
     def deployment(self, plan: Plan[Any], reporter: Reporter) -> ComposeDeployment:
         host = self._host
         parts = (host.engine, host.compose, host.files, host.clock, host.updater_id)
-        return ComposeDeployment(
-            plan, Tools(*parts, reporter.credential, reporter.tell, reporter.reached, reporter.progress)
-        )
+        heard = (reporter.credential, reporter.tell, reporter.reached, reporter.refused)
+        return ComposeDeployment(plan, Tools(*parts, *heard, reporter.progress))
 
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
         engine, compose = self._host.engine, self._host.compose

@@ -291,12 +291,23 @@ def _pulled_target(plan: Plan[ComposePlan], tools: Tools, pull: _Pull) -> Image:
 
 
 def _pulled_by_digest(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
-    tools.engine.pull(wanted, tools.credential(plan), plan.detail.platform, tools.progress)
+    _pull(plan, wanted, tools)
     image = tools.engine.image(_pull_name(wanted))
     # A mirror may answer a digest with success and bring nothing.
     if image is None:
         raise EngineError(f"the pull did not bring {_pull_name(wanted)}", "is a stale mirror in between?")
     return image
+
+
+def _pull(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> None:
+    try:
+        tools.engine.pull(wanted, tools.credential(plan), plan.detail.platform, tools.progress)
+    except EngineError as error:
+        # The engine pulled, so the registry's client did not see the 429, and would let the next service run
+        # into it. The images of a group may be of several registries: this one's has refused.
+        if failure.is_about_limits(error):
+            tools.refused(plan)
+        raise
 
 
 def _may_go_by_tag(wanted: ImageRef, refusal: ManifestRefused) -> bool:
@@ -329,9 +340,7 @@ def _pulled_by_tag(plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> I
 
 def _brought_by(name: str, plan: Plan[ComposePlan], wanted: ImageRef, tools: Tools) -> Image:
     """Pull a tag; the image that it brings."""
-    tools.engine.pull(
-        replace(wanted, digest=None), tools.credential(plan), plan.detail.platform, tools.progress
-    )
+    _pull(plan, replace(wanted, digest=None), tools)
     brought = tools.engine.image(name)
     # containerd's store uses the digest itself as the id, and may know no repository digest.
     digests = (brought.id, *reference.digests_of(brought.repo_digests, wanted.key)) if brought else ()
