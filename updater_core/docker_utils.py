@@ -222,7 +222,9 @@ class DockerEngine:
         )
 
     def retained(self, prefix: str) -> Mapping[str, str]:
-        found = self._call("list retained images", lambda api: api.images(name=f"{prefix}*", all=True))
+        # The engine's `*` ends at a slash, and names of other updaters have one more.
+        wanted = {"reference": [f"{prefix}*", f"{prefix}*/*"]}
+        found = self._call("list retained images", lambda api: api.images(filters=wanted, all=True))
         pairs = ((tag, raw["Id"]) for raw in found for tag in raw.get("RepoTags") or ())
         return {tag: image_id for tag, image_id in pairs if tag.startswith(prefix)}
 

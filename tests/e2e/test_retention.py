@@ -5,6 +5,7 @@ that outlives its service, and none that two updaters on one engine share.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from updater_core.deploy.retention_tags import (
     FOUND,
     PULLED,
     earlier_prefixes,
+    removal_command,
     retention_prefix,
     updater_prefix,
 )
@@ -216,3 +218,26 @@ def test_a_name_that_another_updater_may_mean_is_left_alone_and_ours_stands_besi
     left = {*own, f"{without_updater}pulled-of-another"}
     assert left <= {*names(shop)}
     assert f"docker rmi {without_updater}pulled-of-another" in caplog.text
+
+
+def test_names_of_an_id_that_was_lost_are_said_with_the_command_that_removes_them(
+    shop: Shop, moved_on: docker.DockerClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost, mine = updater_prefix(updater_of(shop)), "0123456789ab"
+    (shop.folder / "state" / identity.ID_FILE).write_text(f"{mine}\n")
+    shop.cycle()
+    assert [*names(shop, lost).values()] == ["one"], "it may be another updater's"
+    assert "one" in names(shop, updater_prefix(mine)).values()
+    command = removal_command(lost)
+    assert command in caplog.text
+    status, said = shop.run("--test")
+    assert status == 0, said
+    assert command in said
+    assert updater_prefix(mine) not in said
+
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    assert names(shop, lost) == {}
+    assert command not in shop.run("--test")[1]
+    status, said = shop.run("--rollback", shop.name)
+    assert status == 0, said
+    assert shop.releases() == [("one", "running")]

@@ -10,6 +10,7 @@ from typing import Any
 
 from updater_core.app.context import LOG, AppContext, targets_in_use
 from updater_core.deploy.journal import JournalRecord
+from updater_core.deploy.retention_tags import removal_command, updater_prefix
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
 from updater_core.models import Plan
@@ -45,6 +46,7 @@ def adopt_retained(context: AppContext) -> None:
     with contextlib.suppress(UpdaterError):  # the cycle itself says that the engine is away
         remembered = _remembered(context)
         if any(remembered.values()):
+            _say_former(context.state.retained_by, updater_id)
             for target, _ in targets_in_use(context):
                 _say_left_alone(target.adopt_retained(remembered))
         context.change(lambda state: replace(state, retained_by=updater_id))
@@ -73,6 +75,18 @@ def _images_of_plan(plan: Plan[Any]) -> Set[str]:
     others = {image for each in plan.others for image in (each.old_retained, each.new_retained)}
     found = {plan.old_retained, plan.new_retained, *plan.earlier_retained, *others}
     return {image for image in found if image}
+
+
+def _say_former(former: str, updater_id: str) -> None:
+    """Say what becomes of the names under another id: a copy of this state may belong to another updater."""
+    if former:
+        folder = updater_prefix(former)
+        text = (
+            f"the id of this updater is {updater_id}, and was {former}: what it remembers is retained under both. "
+            f"The names under {folder} are left alone, for an updater whose state this is a copy of may go "
+            f"back to them. Only if there is none, remove them: {removal_command(folder)}"
+        )
+        log_event(LOG, logging.WARNING, LogEvent.HELD, text)
 
 
 def _say_left_alone(names: Sequence[str]) -> None:

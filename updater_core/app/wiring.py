@@ -16,7 +16,7 @@ from updater_core.app.context import LOG, AppContext, StateStore, address_of, bu
 from updater_core.compose_utils import DockerCompose
 from updater_core.config.options import SECRET_VARIABLES
 from updater_core.deploy.journal import JournalFolder
-from updater_core.deploy.target import Host
+from updater_core.deploy.target import NO_ID, Host
 from updater_core.deploy.workers import Workers
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, EngineError, LockHeld, StateError
@@ -107,9 +107,9 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)
     host = _host(settings, clock, endpoint, path.parent / "locks")
-    if not is_reading:
-        # A look must not create the file with the id: it may run as another user.
-        host.updater_id = _identity(path.parent)
+    # A look must not create the file with the id: it may run as another user.
+    known = identity.read(path.parent) if is_reading else _identity(path.parent)
+    host.updater_id = known or NO_ID
     metrics = Metrics(enabled=settings.metrics_port is not None and not is_reading)
     metrics.start_from(state.counters)
     context = AppContext(

@@ -43,6 +43,23 @@ def updater_prefix(updater_id: str) -> str:
     return f"{RETENTION_PREFIX}{updater_id}/"
 
 
+def folder_of(name: str) -> str:
+    """Return what the names of one updater have in common, by one of them.
+
+    >>> folder_of(retention_name("5f0c9a31d2e4", "web", "1", FOUND)) == updater_prefix("5f0c9a31d2e4")
+    True
+    >>> folder_of("docker-updater.invalid/hold/web-4b5e57f6:brought-1") == FORMER_PREFIX
+    True
+    """
+    return f"{name.rpartition('/')[0]}/"
+
+
+def removal_command(folder: str) -> str:
+    """Return the command that removes every name right below a folder of names, and what only they retain."""
+    listed = "docker images --format '{{.Repository}}:{{.Tag}}'"
+    return f"{listed} '{folder}*' | xargs -r docker rmi"
+
+
 def earlier_prefixes(service: str) -> tuple[str, str]:
     """Return what the names of a service began with in earlier versions: those of every updater alike.
 

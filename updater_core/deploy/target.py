@@ -33,6 +33,9 @@ from updater_core.vocabulary.own_settings import OwnSettings
 ONE_RUN = "one-run"  # the strategy of a plan whose service is to end by itself
 
 
+NO_ID = "none"  # of a look by a user who may not read the updater's id: it retains nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of what `--test` found.
@@ -373,5 +376,5 @@ class Host:
     # leads Docker's own commands to this engine
     engine_environment: Mapping[str, str] = field(default_factory=dict)
     shared_places: GroupFinder | None = None
-    updater_id: str = "none"  # of a look, which retains nothing
+    updater_id: str = NO_ID
     settings: OwnSettings = ()  # the targets' own, for all services

@@ -5,7 +5,8 @@ And those that an earlier version retained under names which every updater share
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 
 from updater_core.deploy.retention_tags import (
     FORMER_PREFIX,
@@ -13,10 +14,13 @@ from updater_core.deploy.retention_tags import (
     PULLED,
     RETENTION_PREFIX,
     earlier_prefixes,
+    folder_of,
     is_retained_by_name,
     origin_of,
+    removal_command,
     retention_name,
     retention_prefix,
+    updater_prefix,
 )
 from updater_core.protocols import Engine
 
@@ -71,6 +75,22 @@ def _retain_beside(engine: Engine, updater_id: str, service: str, image_id: str)
     names = [] if image is None else [name for name in image.repo_tags if is_retained_by_name(name)]
     if names and not any(name.startswith(retention_prefix(updater_id, service)) for name in names):
         engine.tag(image_id, retention_name(updater_id, service, image_id, origin_of(names[0])))
+
+
+def of_others(engine: Engine, updater_id: str) -> Iterator[str]:
+    """Yield a sentence for the names of each other updater on the engine, with the command that removes them.
+
+    Nothing tells whether it is still there: a lost `updater_id` leaves such names as well. Raises EngineError
+    if the engine refuses.
+    """
+    named = (*engine.retained(RETENTION_PREFIX), *engine.retained(FORMER_PREFIX))
+    folders = Counter(map(folder_of, named))
+    del folders[updater_prefix(updater_id)]
+    for folder, count in sorted(folders.items()):
+        yield (
+            f"{count} names under {folder} are not this updater's ({updater_id}), and left alone. Only if no "
+            f"other updater uses this engine, remove them: {removal_command(folder)}"
+        )
 
 
 def is_retained(engine: Engine, image_id: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
+from updater_core.deploy.target import NO_ID, Finding, Host, Observed, Reporter, UpdateRequest
 from updater_core.errors import UpdaterError
 from updater_core.host.locks import acquire_folder_lock, acquire_lock, release_lock
 from updater_core.models import Container, Hold, Plan, Project, Reason, ServiceConfig
@@ -61,6 +61,10 @@ class ComposeTarget:
             yield Finding(True, NAME, f"Docker Compose {self._host.compose.version}")
         except UpdaterError as error:
             yield Finding(False, NAME, str(error), error.remedy)
+        if self._host.updater_id != NO_ID:
+            with suppress(UpdaterError):  # an engine that is away is a finding of its own
+                said = retention.of_others(self._host.engine, self._host.updater_id)
+                yield from (Finding(True, "retained images", each) for each in said)
 
     def apply_command(self, service: ServiceConfig) -> str:  # noqa: ARG002 - one for all
         return "docker compose up -d"
