@@ -74,9 +74,15 @@ class RateLimited(RegistryError):
 
 
 class AuthFailed(RegistryError):
-    """The registry refuses the credentials, or hides a repository from them."""
+    """The registry refuses the credentials, or hides a repository from them.
+
+    `said`: the message without host and repository. `is_of_login`: the login itself was refused, whatever it
+    may read.
+    """
 
     reason = Reason.AUTH_ERROR
+    said = ""
+    is_of_login = False
 
 
 class NotFound(RegistryError):

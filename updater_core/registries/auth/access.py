@@ -40,7 +40,16 @@ class Access:
         """Return the error for a refusal on this access, with what a person can do."""
         remedy = remedy or (self._remedy_of_login() if self.credential else self._remedy_of_nobody())
         broken = f" (asked without credentials: {self.problem})" if self.problem else ""
-        return AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
+        refused = AuthFailed(self.host, f"{self.repository}: {message}{broken}", remedy)
+        refused.said = f"{message}{broken}"
+        return refused
+
+    def login_refusal(self, by: str) -> AuthFailed:
+        """Return the error for a login that is not taken; `by`: who does not, as the sentence begins."""
+        name = self.credential.username if self.credential else ""
+        refused = self.refusal(f"{by} refuses the login as {name}")
+        refused.is_of_login = True
+        return refused
 
     def remedy_of_pause(self) -> str:
         """Return what to do about a host that is asked too often."""

@@ -133,7 +133,7 @@ class Tokens:
         # behind it.
         if access.credential and sent == basic_header(access.credential):
             self.refuse(access.host, access.credential)
-            return access.refusal(f"it refuses the login as {access.credential.username}")
+            return access.login_refusal("it")
         return access.refusal("unauthorised, or it does not exist")
 
     def new_cycle(self) -> None:
@@ -298,7 +298,7 @@ class Tokens:
         # A 403 may be about the repository; only a 401 of the token server is about the login.
         if answer.status == 401 and access.credential:
             self.refuse(access.host, access.credential)
-            raise access.refusal(f"{host} refuses the login as {access.credential.username}")
+            raise access.login_refusal(host)
         if answer.status in (401, 403):
             raise access.refusal(f"{host} gives no token (status {answer.status})")
         raise RegistryError(

@@ -168,7 +168,6 @@ class GoogleRegistry:
         return OciRegistry(replace(self.site, settings=settings), self.session)
 
     def _refusal(self, reference: ImageRef, refused: AuthFailed, identity: Identity | None) -> AuthFailed:
-        said = str(refused).removeprefix(f"{refused.host}: ").removeprefix(f"{reference.repository}: ")
         if identity is None and self._docker_login():
             return refused
         project, named = _project(self.site, reference)
@@ -177,9 +176,10 @@ class GoogleRegistry:
                 f"name a service account's key in registry_config.service_account_path or "
                 f"{identities.FROM_ENVIRONMENT}; it needs the role {ROLE} on {project}"
             )
-            return AuthFailed(self._host, f"{reference.repository}: not for everybody: {said}", remedy)
-        if said.endswith(f"refuses the login as {identities.USERNAME}"):
-            said = "it takes no token of this account"
+            return AuthFailed(
+                self._host, f"{reference.repository}: not for everybody: {refused.said}", remedy
+            )
+        said = "it takes no token of this account" if refused.is_of_login else refused.said
         remedy = f"grant {identity.name} the role {ROLE} on {project}, and check the image's name{named}"
         return AuthFailed(
             self._host, f"{reference.repository}: Google refuses {identity.name}: {said}", remedy
