@@ -17,7 +17,6 @@ from pathlib import Path
 
 from updater_core import __version__, logging_utils, notifiers, state_utils, targets
 from updater_core.app import cycle, daemon, requests
-from updater_core.app.commands import check_report, discover, plan, selfcheck
 from updater_core.app.context import LOG, AppContext
 from updater_core.app.orders import command, request_queue
 from updater_core.app.report import Report
@@ -32,7 +31,6 @@ from updater_core.notifiers import events
 from updater_core.state import observed_tags, orders
 from updater_core.state.orders import ALL, OperatorOrder
 from updater_core.state.records import service_of
-from updater_core.status import decided, history, text
 
 ALL_WELL, NEEDS_A_LOOK, BAD_CONFIG, NO_ENGINE, LOCKED = 0, 1, 2, 3, 4
 
@@ -183,6 +181,9 @@ def _look(config: Config, clock: SystemClock, options: argparse.Namespace) -> in
     if options.plan:
         _read_state(config)  # a plan made without what is remembered would not be what happens
     context = wire(config, clock, is_reading=True)
+    # A command's modules are loaded by the command: the daemon needs none of them, for months.
+    from updater_core.app.commands import discover, plan
+
     if options.discover:
         return discover.run(context, discover.DiscoverOptions(options.json, options.write, options.yes))
     _take_up(context, options.service)
@@ -198,6 +199,8 @@ def _check(config: Config) -> int:
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:
+    from updater_core.status import decided, history, text
+
     loaded = _read_state(config)
     everything = targets.with_remembered(config, loaded.state)
     command.require_service(everything, options.service)
@@ -233,6 +236,8 @@ def _read_state(config: Config) -> state_utils.Loaded:
 
 
 def _test(context: AppContext, options: argparse.Namespace) -> int:
+    from updater_core.app.commands import check_report, selfcheck
+
     progress = check_report.Progress(sys.stderr)
     try:
         findings = list(selfcheck.Check(context, options.service, progress.at).findings())

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MEGABYTE = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Spent:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker_updater  # noqa: F401 - what the daemon loads is in its memory
 from benchmarks import crowd
 from benchmarks.clouds import clouds
 from benchmarks.crowd import Crowd
@@ -63,15 +64,16 @@ class _Size:
 def _sizes(context: AppContext, cycles: tuple[int, ...]) -> dict[int, _Size]:
     """Return the size of this process after so many cycles."""
     sizes = {}
+    malloc.settle()  # as the daemon does, and gives back what a cycle needed
     for number in range(1, max(cycles) + 1):
         cycle.run(context)
-        malloc.give_back()  # as the daemon does
+        malloc.give_back()
         if number in cycles:
             sizes[number] = _size()
     return sizes
 
 
 def _size() -> _Size:
-    resident = resident_megabytes()  # before the collection, which is not the daemon's doing
+    resident = resident_megabytes()
     gc.collect()
     return _Size(resident, sys.getallocatedblocks())

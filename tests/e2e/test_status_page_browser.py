@@ -31,9 +31,9 @@ from tests.support.lab import Shop
 from tests.support.ports import free_port
 from tests.support.sample_status import mixed, well
 from updater_core.status.facts import view_of
+from updater_core.status.inputs import StatusFacts
 from updater_core.status.page import status_html, status_json
 from updater_core.status.server import Endpoints, Response, StatusServer
-from updater_core.status.view import StatusFacts
 
 Colour = tuple[int, int, int]
 LIGHT, DARK = (0xF6, 0xF7, 0xF9), (0x12, 0x16, 0x1C)

@@ -328,5 +328,5 @@ def test_what_is_left_open_is_counted_at_the_end_of_a_cycle(
     (tmp_path / "journal" / "1.json").write_text("{}")
     watch.cycle_begins()
     watch.cycle_ended(is_engine_down=True)
-    pulse = watch.view().pulse
+    pulse = watch.facts().pulse
     assert (pulse.open_updates, pulse.is_engine_down, pulse.cycle_begun) == (1, True, None)

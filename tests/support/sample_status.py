@@ -21,7 +21,7 @@ from updater_core.policy.operator.decisions import Approval, Decisions, Pause, S
 from updater_core.policy.windows import parse_windows
 from updater_core.reference import parse
 from updater_core.state.records import Change, ServiceState, State, Status
-from updater_core.status.view import DaemonStatus, Quota, StatusFacts
+from updater_core.status.inputs import DaemonStatus, Quota, StatusFacts
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "0123456789abcdef" * 4

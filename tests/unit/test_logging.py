@@ -20,7 +20,6 @@ from updater_core.models import Credential, Secret, Settings
 from updater_core.registries.vendors.docker_hub.settings import DockerHubAccount
 
 LOGGER = logging.getLogger("updater_core.test")
-Write = Callable[[Settings], io.StringIO]
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ from updater_core.state.records import ServiceState, State, Status
 from updater_core.status import decided, plans
 from updater_core.status import text as report
 from updater_core.status.plans import PlannedService
+from updater_core.targets import diff
 from updater_core.targets.compose import ComposePlan
 from updater_core.targets.compose import report as compose_report
 from updater_core.targets.compose.plan import Move
@@ -212,7 +213,7 @@ def test_a_plan_from_an_unknown_digest_says_so() -> None:
 def test_a_file_with_other_line_ends_differs_only_where_it_is_edited() -> None:
     before = BEFORE.replace("\n", "\r\n")
     edit = replace(EDIT, before=before, after=before.replace("app:1.0", "app:1.1"))
-    changed = [line for line in compose_report.diff(edit) if re.match(r"[-+] ", line)]
+    changed = [line for line in diff.lines_of(edit) if re.match(r"[-+] ", line)]
     assert changed == ["-    image: app:1.0  # kept", "+    image: app:1.1  # kept"]
 
 
@@ -431,8 +432,6 @@ def test_no_secret_is_in_a_status(show: Any) -> None:
 
 def test_the_lines_around_an_edit_of_an_env_file_are_not_shown() -> None:
     before, after = "PASSWORD=hunter2\nTAG=1.0\nTOKEN=t0k3n\n", "PASSWORD=hunter2\nTAG=1.1\nTOKEN=t0k3n\n"
-    shown = compose_report.diff(
-        Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),))
-    )
+    shown = diff.lines_of(Edit("/srv/shop/.env", before, after, (Mark("variable", "TAG", "1.0", "1.1"),)))
     assert [line for line in shown if "TAG" in line] == ["-TAG=1.0", "+TAG=1.1"]
     assert not any("hunter2" in line or "t0k3n" in line for line in shown)

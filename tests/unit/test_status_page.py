@@ -35,15 +35,14 @@ from updater_core.policy.windows import parse_windows
 from updater_core.state.records import ServiceState, Status
 from updater_core.status import markup, page
 from updater_core.status.facts import CHANGES_SHOWN, health_of, longest_silence_seconds, view_of
+from updater_core.status.inputs import DaemonStatus, StatusFacts
 from updater_core.status.markup import STYLE
 from updater_core.status.view import (
     ChangeView,
-    DaemonStatus,
     DecisionView,
     Level,
     RegistryView,
     ServiceView,
-    StatusFacts,
     Verdict,
     View,
     WindowView,

@@ -37,6 +37,7 @@ def serve(context: AppContext, clock: SystemClock, reload: Reload, only: str | N
     """
     watch = Watch(context, clock.signals.check_now)
     watch.open()
+    malloc.settle()
     clock.manager.allow(_further_silence_seconds(context.config))
     clock.manager.ready()
     text = f"docker-updater {__version__}: {len(context.config.services)} services{_engine(context)}"

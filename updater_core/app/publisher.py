@@ -11,18 +11,14 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from http import HTTPStatus
+from typing import Any
 
 from updater_core import __version__, logging_utils
 from updater_core.app.api import exposure
-from updater_core.app.api.routes import Api
 from updater_core.app.context import LOG, AppContext, address_of
 from updater_core.errors import UpdaterError
 from updater_core.logging_utils import LogEvent, log_event
-from updater_core.status import page
-from updater_core.status.facts import health_of, view_of
-from updater_core.status.server import WITH_SCRIPT, ApiRequest, Endpoints, Response, StatusServer
-from updater_core.status.view import DaemonStatus, Quota, StatusFacts, View
+from updater_core.status.inputs import DaemonStatus, Quota, StatusFacts
 
 
 class Watch:
@@ -31,9 +27,9 @@ class Watch:
     def __init__(self, context: AppContext, wake: Callable[[], None] | None = None) -> None:
         """Watch a context; `wake` asks the main thread to look at the queue of orders (None: no API)."""
         self._context = context
-        self._api = None if wake is None else Api(context, wake)
+        self._wake = wake
         self._pulse = DaemonStatus(context.clock.now())
-        self._server: StatusServer | None = None
+        self._server: Any = None  # a StatusServer, whose module is loaded only for whoever has a port
         self._address: tuple[str, int | None, bool] = ("", None, False)
 
     def open(self) -> None:
@@ -52,18 +48,22 @@ class Watch:
         if port is None:
             return
         self._warn()
-        pages = Endpoints(self._metrics, self._html, self._json, self._health, self._answer_of_api())
         try:
-            self._server = StatusServer(host, port, pages)
+            self._server = self._listen(host, port)
         # Updates go on without a page: what watches over them is no reason to stop.
         except UpdaterError as error:
             log_event(LOG, logging.ERROR, LogEvent.INTERNAL_ERROR, f"{error} ({error.remedy})")
 
-    def _has_api(self) -> bool:
-        return self._api is not None and exposure.is_on(self._context.config.settings)
+    def _listen(self, host: str, port: int) -> Any:
+        # An HTTP server, the page and the API are 2 MB of memory that a daemon without a port does not need.
+        from updater_core.app.api.pages import StatusPages
+        from updater_core.app.api.routes import Api
 
-    def _answer_of_api(self) -> Callable[[ApiRequest], Response] | None:
-        return self._api.answer if self._api is not None and self._has_api() else None
+        answer = Api(self._context, self._wake).answer if self._wake and self._has_api() else None
+        return StatusPages(self._context, self.facts, answer).listen(host, port)
+
+    def _has_api(self) -> bool:
+        return self._wake is not None and exposure.is_on(self._context.config.settings)
 
     def _warn(self) -> None:
         wrong = exposure.without_tls(self._context.config.settings) if self._has_api() else None
@@ -120,22 +120,3 @@ class Watch:
             quotas={h: Quota(q.limit, q.remaining, q.window_seconds, q.seen_at) for h, q in limits.items()},
             clean=logging_utils.redact,
         )
-
-    def view(self) -> View:
-        """Return everything that the status page and its JSON show, as it is now."""
-        return view_of(self.facts())
-
-    def _metrics(self, accept: str) -> Response:
-        return Response(*self._context.metrics.exposition(accept))
-
-    def _html(self, is_refreshing: bool) -> Response:
-        has_orders = self._has_api() and bool(self._context.config.settings.api_tokens)
-        text = page.status_html(self.view(), is_refreshing=is_refreshing, has_orders=has_orders)
-        return Response(text, "text/html; charset=utf-8", headers=WITH_SCRIPT if has_orders else {})
-
-    def _json(self) -> Response:
-        return Response(page.status_json(self.view()), "application/json")
-
-    def _health(self) -> Response:
-        is_well, why = health_of(self.facts())
-        return Response(f"{why}\n", status=HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -82,9 +82,9 @@ def _say_former(former: str, updater_id: str) -> None:
     if former:
         folder = updater_prefix(former)
         text = (
-            f"the id of this updater is {updater_id}, and was {former}: what it remembers is retained under both. "
-            f"The names under {folder} are left alone, for an updater whose state this is a copy of may go "
-            f"back to them. Only if there is none, remove them: {removal_command(folder)}"
+            f"the id of this updater is {updater_id}, and was {former}: what it remembers is retained under "
+            f"both. The names under {folder} are left alone, for an updater whose state this is a copy of "
+            f"may go back to them. Only if there is none, remove them: {removal_command(folder)}"
         )
         log_event(LOG, logging.WARNING, LogEvent.HELD, text)
 

@@ -20,7 +20,7 @@ from updater_core.deploy.target import NO_ID, Host
 from updater_core.deploy.workers import Workers
 from updater_core.docker_utils import DockerEngine
 from updater_core.errors import ConfigError, EngineError, LockHeld, StateError
-from updater_core.host import engine_endpoint, files, permissions, pull_progress
+from updater_core.host import engine_endpoint, files, malloc, permissions, pull_progress
 from updater_core.host.clock import SystemClock
 from updater_core.host.engine_endpoint import EngineEndpoint
 from updater_core.host.locks import acquire_lock, release_lock
@@ -103,6 +103,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
     `is_reading`: nothing on the disk is touched, a damaged state stays in its place.
 
     Raises EngineError if the environment names an engine that cannot be asked from here."""
+    malloc.use_one_arena()  # before the first thread
     settings = config.settings
     endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)

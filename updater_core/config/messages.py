@@ -5,7 +5,6 @@ Nothing that may be a secret is in them, and no value at its whole length.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from typing import Any
@@ -21,6 +20,7 @@ from updater_core.config.options import (
     TOP,
     Option,
 )
+from updater_core.vocabulary.similar import closest
 
 LONGEST_SHOWN = 60
 _PLACES = {
@@ -77,11 +77,11 @@ def instead(key: str, place: str) -> str:
     """Return what to do about a key that is not known in `place`."""
     options = BY_PLACE[place]
     name = key.lower().replace("-", "_")
-    near = difflib.get_close_matches(name, options, 1, 0.7) if len(key) <= LONGEST_SHOWN else []
+    near = closest(name, options, 0.7) if len(key) <= LONGEST_SHOWN else None
     elsewhere = [other for other, known in BY_PLACE.items() if key in known and other != place]
     if elsewhere:
         return f"write it {_PLACES[elsewhere[0]]}"
-    return f"write {near[0]}" if near else f"take it out, or write one of {', '.join(sorted(options))}"
+    return f"write {near}" if near else f"take it out, or write one of {', '.join(sorted(options))}"
 
 
 def may_hold_a_secret(raw: Any) -> bool:

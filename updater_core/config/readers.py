@@ -5,7 +5,6 @@ Readers as those of `vocabulary.options.plain`, for options that stand in `confi
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 import re
 import zoneinfo
@@ -18,6 +17,7 @@ from updater_core.net import hosts
 from updater_core.vocabulary.hooks import Hook
 from updater_core.vocabulary.options.kinds import ENGINE_NAME
 from updater_core.vocabulary.options.plain import arguments, seconds, such, text, within
+from updater_core.vocabulary.similar import closest
 
 TOKEN_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # noqa: S105 - the form of a name
 # The characters of a bearer token (RFC 6750, 2.1); twenty of them cannot be guessed over a network.
@@ -106,8 +106,8 @@ def zone(value: Any) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = difflib.get_close_matches(name, sorted(zoneinfo.available_timezones()), 1)
-        hint = f", the nearest is {near[0]}" if near else ""
+        near = closest(name, zoneinfo.available_timezones())
+        hint = f", the nearest is {near}" if near else ""
         raise ValueError(f"{name!r} is not a time zone this machine knows{hint}") from None
     return name
 

@@ -26,17 +26,8 @@ from updater_core.state.records import (
     waiting_facts_of,
 )
 from updater_core.status import decided
-from updater_core.status.view import (
-    ChangeView,
-    Level,
-    Quota,
-    RegistryView,
-    ServiceView,
-    StatusFacts,
-    Verdict,
-    View,
-    WindowView,
-)
+from updater_core.status.inputs import Quota, StatusFacts
+from updater_core.status.view import ChangeView, Level, RegistryView, ServiceView, Verdict, View, WindowView
 from updater_core.vocabulary.dated import NO_STEP, ReleaseStep
 from updater_core.vocabulary.untrusted import visible
 

@@ -1,17 +1,13 @@
-"""The words of the status page: the facts that go in, and the view of them that comes out.
-
-No rules, no effects.
-"""
+"""The words of the status page: the view that comes out of the facts in `inputs`. No rules, no effects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from updater_core.models import Config, CurrentStep, StepTaken
-from updater_core.state.records import State
+from updater_core.models import CurrentStep, StepTaken
+from updater_core.status.inputs import DaemonStatus
 from updater_core.vocabulary.dated import NO_STEP, HookRun, ReleaseStep
 from updater_core.vocabulary.evidence import Evidence
 
@@ -25,57 +21,6 @@ class Level(StrEnum):
     LOOK = "look"
     UNKNOWN = "unknown"
     TROUBLE = "trouble"
-
-
-# --------------------------------------------------------------------------------------------------------- in
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What a registry said last of its pull limit."""
-
-    limit: int
-    remaining: int
-    window_seconds: float
-    seen_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonStatus:
-    """What the daemon is doing.
-
-    `cycle_begun` is None while it sleeps, `cycle_ended` before its first cycle is over.
-    """
-
-    started_at: datetime
-    cycle_begun: datetime | None = None
-    cycle_ended: datetime | None = None
-    cycle_seconds: float | None = None
-    next_cycle: datetime | None = None
-    is_engine_down: bool = False
-    open_updates: int = 0
-    pending_messages: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StatusFacts:
-    """Everything the view is made of, at one moment.
-
-    `clean` takes secrets out of texts that came from elsewhere.
-    """
-
-    now: datetime
-    host: str
-    version: str
-    config: Config
-    state: State
-    pulse: DaemonStatus
-    under_way: tuple[CurrentStep, ...] = ()
-    quotas: Mapping[str, Quota] | None = None
-    clean: Callable[[str], str] = str
-
-
-# -------------------------------------------------------------------------------------------------------- out
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,10 @@ from updater_core.state.codec import decode
 from updater_core.targets import compose
 from updater_core.targets.discovery import take_up, with_remembered
 from updater_core.targets.kind import TargetKind
-from updater_core.targets.survey import HostSurvey
 from updater_core.targets.table import BY_NAME, TABLE
 
 __all__ = [
     "TABLE",
-    "HostSurvey",
     "OnBug",
     "identities",
     "open_all",

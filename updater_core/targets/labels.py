@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from updater_core.models import EntryReader
 from updater_core.vocabulary.policy import SELECTORS
+from updater_core.vocabulary.similar import closest
 
 LABEL = "docker-updater."
 ENABLE = "enable"  # whether a service is looked after; no key of an entry
@@ -66,11 +66,9 @@ def label_problems(labels: Mapping[str, str], entries: EntryReader) -> list[str]
 def _instead(key: str, entries: EntryReader) -> str:
     if key in entries.file_keys:
         return "it is read from the configuration file only; write it there, and take the label away"
-    close = difflib.get_close_matches(key, sorted(entries.label_keys | {ENABLE}), n=1)
+    close = closest(key, entries.label_keys | {ENABLE})
     return (
-        f"there is no such label; write {LABEL}{close[0]}"
-        if close
-        else "there is no such label; take it away"
+        f"there is no such label; write {LABEL}{close}" if close else "there is no such label; take it away"
     )
 
 

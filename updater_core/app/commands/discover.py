@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from updater_core import targets
 from updater_core.app.context import AppContext
 from updater_core.config import json_insert
 from updater_core.deploy.discovered import Discovered
 from updater_core.errors import ConfigError
 from updater_core.host import files
 from updater_core.status import discovered
+from updater_core.targets.survey import HostSurvey
 from updater_core.vocabulary.snapshot import Snapshot
 
 Ask = Callable[[str], str]
@@ -36,9 +36,7 @@ def run(context: AppContext, wanted: DiscoverOptions, ask: Ask = input) -> int:
     Raises ConfigError if the file cannot take the entries, UpdaterError if it cannot be written.
     """
     host = context.host
-    found = targets.HostSurvey(
-        context.config, host.engine, context.targets, host.own_container, host.swarm
-    ).run()
+    found = HostSurvey(context.config, host.engine, context.targets, host.own_container, host.swarm).run()
     print(discovered.as_json(found) if wanted.as_json else discovered.table(found))
     if wanted.is_writing:
         return _write(Path(context.config.path), found, wanted, ask)

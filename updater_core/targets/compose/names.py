@@ -5,13 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from updater_core import reference
 from updater_core.models import Container, Hold, Reason, ServiceConfig
 from updater_core.targets.compose.entry.settings import ComposeSettings
+from updater_core.vocabulary.similar import closest
 
 Known = Mapping[tuple[str, str], tuple[Container, ...]]
 
@@ -103,9 +103,9 @@ def _by_other_file(service: ServiceConfig, name: str, known: Known) -> str:
 
 
 def _by_spelling(missing: str, names: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(missing, names, n=1)
+    close = closest(missing, names)
     if close:
-        return f'write "compose_service": "{close[0]}"'
+        return f'write "compose_service": "{close}"'
     return "write the service as it is called in its file, or name the file that has it as compose_file"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,9 +12,10 @@ from updater_core.composefile import edit
 from updater_core.deploy.target import Finding
 from updater_core.errors import UpdaterError
 from updater_core.host import files, locks, permissions
-from updater_core.models import Container, Edit, Hold, ImageRef, Plan, Reason, ServiceConfig
+from updater_core.models import Container, Hold, ImageRef, Plan, Reason, ServiceConfig
 from updater_core.policy.families import selector_of
 from updater_core.protocols import Engine
+from updater_core.targets import diff
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
 from updater_core.targets.compose.reading import stopped
@@ -41,7 +41,7 @@ class Ahead:
 def plan_lines(plan: Plan[ComposePlan]) -> list[str]:
     """Return what happens to the containers if it is no recreate, and each file's exact change, as lines."""
     edits = plan.detail.edits
-    changes = [line for each in edits for line in diff(each)]
+    changes = [line for each in edits for line in diff.lines_of(each)]
     changes += [f"also:      {note}" for note in plan.detail.also_changed]
     return [*_order_lines(plan), *(changes or ["file:      unchanged, its reference stays"])]
 
@@ -73,17 +73,6 @@ def _order_lines(plan: Plan[ComposePlan]) -> Iterator[str]:
     drained = f"drained by `{shlex.join(handover.drain_command)}`, " if handover.drain_command else ""
     waited = f"left for {handover.drain_seconds:g} s, " if handover.drain_seconds else ""
     yield f"order:     start-first; the old containers are then {drained}{waited}stopped and removed"
-
-
-def diff(change: Edit) -> list[str]:
-    """Return the change of one file as a unified diff; of an env file without the lines around it.
-
-    Those may hold secrets.
-    """
-    before, after = change.before.splitlines(), change.after.splitlines()
-    # The lines around an assignment in an env file are other variables, often passwords.
-    around = 0 if any(mark.kind == "variable" for mark in change.marks) else 1
-    return list(difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=around))
 
 
 def findings(service: ServiceConfig, engine: Engine, memory: FileCache, ahead: Ahead) -> Iterator[Finding]:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from updater_core.deploy.target import Finding, Host, Observed, Reporter, UpdateRequest
+from updater_core.deploy.target import Deployment, Finding, Host, Observed, Reporter, UpdateRequest
 from updater_core.errors import EngineUnavailable, UpdaterError
 from updater_core.host.locks import acquire_lock, release_lock
 from updater_core.models import Hold, Plan, Reason, ServiceConfig
 from updater_core.protocols import Swarm
-from updater_core.targets.swarm import engines, facts, observed, placement, planner, report
-from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
+from updater_core.targets.swarm import facts, observed
 from updater_core.targets.swarm.entry.settings import NAME, SwarmSettings
 from updater_core.targets.swarm.observed import NOT_A_MANAGER_REMEDY, ObservedSwarmService, identity
 from updater_core.targets.swarm.plan import SwarmPlan
@@ -26,7 +25,8 @@ PlanDetail = SwarmPlan
 class SwarmTarget:
     """`deploy.target.Target` for the services of swarms.
 
-    `on_bug` turns an error that nobody foresaw into a Hold.
+    `on_bug` turns an error that nobody foresaw into a Hold. What plans and deploys is loaded by the methods
+    that need it: every daemon opens every target, and most have no swarm.
     """
 
     name = NAME
@@ -57,6 +57,8 @@ class SwarmTarget:
 
     def platform(self, service: ServiceConfig) -> str:
         """Return the first node's platform; in a mixed swarm, a service for another one names its own."""
+        from updater_core.targets.swarm import placement
+
         return placement.platform_of(self._nodes(service))
 
     def _nodes(self, service: ServiceConfig) -> list[facts.SwarmNode]:
@@ -108,6 +110,8 @@ class SwarmTarget:
     def plan(
         self, service: ServiceConfig, observed: Observed, request: UpdateRequest
     ) -> Plan[SwarmPlan] | Hold:
+        from updater_core.targets.swarm import engines, planner
+
         seen = _own(observed)
         too_old = engines.hold_for(self._nodes(service))
         if too_old is not None:
@@ -120,19 +124,27 @@ class SwarmTarget:
         return found
 
     def explain(self, plan: Plan[Any]) -> Sequence[str]:
+        from updater_core.targets.swarm import report
+
         return report.plan_lines(plan)
 
-    def deployment(self, plan: Plan[Any], reporter: Reporter) -> SwarmDeployment:
+    def deployment(self, plan: Plan[Any], reporter: Reporter) -> Deployment:
+        from updater_core.targets.swarm.deployment import SwarmDeployment, SwarmTools
+
         swarm: Swarm = self._host.swarm(plan.detail.engine)
         return SwarmDeployment(plan, SwarmTools(self._host, swarm, reporter))
 
     def examine(self, service: ServiceConfig) -> Iterator[Finding]:
+        from updater_core.targets.swarm import report
+
         seen = self.observe([service])[service.name]
         yield from report.findings(service, seen, self._host.files, self._host.compose)
         if not isinstance(seen, Hold):
             yield from self._examine_engines(service)
 
     def _examine_engines(self, service: ServiceConfig) -> Iterator[Finding]:
+        from updater_core.targets.swarm import engines
+
         try:
             held = engines.hold_for(self._nodes(service))
         except UpdaterError as error:

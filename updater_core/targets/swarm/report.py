@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from updater_core.errors import UpdaterError
 from updater_core.host import files
 from updater_core.models import Hold, Plan, ServiceConfig
 from updater_core.protocols import Compose, Files
+from updater_core.targets import diff
 from updater_core.targets.swarm import stack_file
 from updater_core.targets.swarm.observed import ObservedSwarmService, hold_of
 from updater_core.targets.swarm.plan import SwarmPlan
@@ -23,8 +23,7 @@ def plan_lines(plan: Plan[SwarmPlan]) -> list[str]:
     if not detail.changes:
         return [*lines, "file:      unchanged" if detail.texts else "file:      none is configured"]
     for change in detail.changes:
-        before, after = change.before.splitlines(), change.after.splitlines()
-        lines += difflib.unified_diff(before, after, change.path, change.path, lineterm="", n=1)
+        lines += diff.lines_of(change)
     return lines
 
 
