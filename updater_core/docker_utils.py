@@ -133,6 +133,16 @@ class DockerEngine:
         found = self._call("list networks", lambda api: api.networks())
         return frozenset(raw["Name"] for raw in found)
 
+    def runtimes(self) -> frozenset[str]:
+        return frozenset(self._call("ask its settings", lambda api: api.info()).get("Runtimes") or ())
+
+    def log_drivers(self) -> frozenset[str]:
+        found = self._call("ask its settings", lambda api: api.info())
+        plugins = self._call("list its plugins", lambda api: api.plugins()) or ()
+        names = frozenset(str(raw.get("Name") or "") for raw in plugins)
+        built_in = frozenset((found.get("Plugins") or {}).get("Log") or ())
+        return built_in | names | {name.removesuffix(":latest") for name in names}
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         found = self._list({"label": [f"{facts.LABEL}project={project}", f"{facts.LABEL}service={service}"]})
         inspected = (self.container(raw["Id"]) for raw in found if facts.is_member(raw["Labels"]))

@@ -99,6 +99,12 @@ class Engine(Protocol):
     def network_names(self) -> frozenset[str]:
         """Return the names of all networks."""
 
+    def runtimes(self) -> frozenset[str]:
+        """Return the names of the runtimes that the engine knows (`runtime:` of a service)."""
+
+    def log_drivers(self) -> frozenset[str]:
+        """Return the names of its log drivers, those of plugins with and without their tag."""
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         """Return the containers of one Compose service, in any state, one-offs left out, inspected now."""
 

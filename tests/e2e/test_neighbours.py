@@ -38,6 +38,9 @@ def both(request: pytest.FixtureRequest, shop: Shop, monkeypatch: pytest.MonkeyP
         "COMPOSE_PROFILES=tools\nCOMPOSE_PROJECT_NAME=another\nCOMPOSE_FILE=nowhere.yml",
         "COMPOSE_PROGRESS=quiet\nCOMPOSE_ANSI=always\nCOMPOSE_MENU=1\nCOMPOSE_STATUS_STDOUT=1",
         "COMPOSE_PARALLEL_LIMIT=1\nCOMPOSE_ENV_FILES=nowhere.env\nCOMPOSE_IGNORE_ORPHANS=1",
+        "COMPOSE_BAKE=1\nCOMPOSE_EXPERIMENTAL=1\nCOMPOSE_PATH_SEPARATOR=;\nCOMPOSE_CONVERT_WINDOWS_PATHS=1\n"
+        "DOCKER_HOST=tcp://127.0.0.1:1\nDOCKER_CONTEXT=nowhere\nDOCKER_TLS_VERIFY=1\n"
+        "BUILDKIT_HOST=tcp://127.0.0.1:1\nBUILDKIT_PROGRESS=quiet",
     ],
 )
 def test_no_switch_in_the_projects_env_file_touches_another_service(

@@ -16,7 +16,7 @@ import pytest
 from tests.support import lab
 from tests.support.lab import Shop
 from updater_core.app import cycle
-from updater_core.models import Committed, Hold, Reason
+from updater_core.models import Committed, Hold, Reason, RolledBack
 
 pytestmark = pytest.mark.engine
 
@@ -123,6 +123,35 @@ def test_a_network_that_was_connected_by_hand_is_named_and_kept_once_the_file_ha
     finally:
         shop.down()
         shop.client.networks.get(by_hand).remove()
+
+
+LACKING = {
+    "runtime nowhere": "    runtime: nowhere\n",
+    "log driver nowhere": "    logging: {{driver: nowhere}}\n",
+    "profile.json": "    security_opt: ['seccomp:./profile.json']\n",
+    "DOCKER_DEFAULT_PLATFORM": "",
+}
+
+
+def test_what_the_engine_would_refuse_is_named_and_what_nobody_foresaw_harms_nothing(shop: Shop) -> None:
+    begin(shop)
+    before = [each.id for each in shop.containers()]
+    shop.policy["allow_drift"] = True
+    env = shop.folder / ".env"
+    for word, written in LACKING.items():
+        shop.write(text=WEB + written)
+        env.write_text("" if written else f"{word}=linux/s390x\n")
+        cycle.run(shop.context())
+        assert word in shop.state()["detail"], shop.state()
+        assert shop.state()["status"] == "waiting"
+    env.unlink()
+    shop.write(text=WEB + "    mem_limit: 1000\n")  # less than the engine allows
+    (outcome,) = shop.cycle().outcomes
+    assert isinstance(outcome, RolledBack), outcome
+    assert outcome.cause.reason is Reason.COMPOSE_ERROR
+    assert [each.id for each in shop.containers()] == before
+    assert shop.releases() == [("one", "running")]
+    assert shop.strays() == []
 
 
 def test_a_container_whose_network_it_shares_is_named_once_it_is_stopped_or_gone(shop: Shop) -> None:

@@ -199,6 +199,12 @@ class SimEngine:
     def network_names(self) -> frozenset[str]:
         return frozenset()
 
+    def runtimes(self) -> frozenset[str]:
+        return frozenset({"runc"})
+
+    def log_drivers(self) -> frozenset[str]:
+        return frozenset({"json-file"})
+
     def containers(self, project: str, service: str) -> tuple[Container, ...]:
         host = self._up()
         of_service = [c for c in host.containers.values() if c.service == service]

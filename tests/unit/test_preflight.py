@@ -435,6 +435,85 @@ def test_an_env_file_takes_what_it_sets_itself_and_nothing_if_it_is_raw(tmp_path
     assert {name: found.get(name) for name in "ABC"} == {"A": (), "B": ("PW",), "C": None}
 
 
+@pytest.mark.parametrize(
+    ("web", "missing"),
+    [
+        ({"runtime": "nvidia"}, "the runtime nvidia"),
+        ({"runtime": "runc"}, None),
+        ({"runtime": "io.containerd.kata.v2"}, None),
+        ({"logging": {"driver": "loki"}}, "the log driver loki"),
+        ({"logging": {"driver": "none"}}, None),
+        ({"logging": {"options": {"max-size": "1m"}}}, None),
+        ({"gpus": [{"count": -1}]}, "driver of NVIDIA"),
+        ({"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"]}]}}}}, "NVIDIA"),
+        ({"deploy": {"resources": {"reservations": {"devices": [{"driver": "cdi"}]}}}}, None),
+        ({"deploy": {"resources": {"reservations": {"memory": "1"}}}}, None),
+    ],
+)
+def test_what_the_engine_lacks_is_named(web: dict[str, Any], missing: str | None) -> None:
+    engine = frozenset({("runtime", "runc"), ("log driver", "json-file")})
+    hold = shortages.missing_ability(facts(web, abilities=engine, lacks_nvidia=True))
+    assert (missing in hold.detail) if missing and hold else hold is None, hold
+    everything = engine | {("runtime", "nvidia"), ("log driver", "loki")}
+    assert shortages.missing_ability(facts(web, abilities=everything)) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "runs", "is_held"),
+    [
+        ("linux/arm64", "linux/amd64", True),
+        ("linux/arm64", "linux/arm64/v8", False),
+        ("linux/arm/v7", "linux/arm", False),
+        ("arm64", "linux/amd64", False),
+        ("", "linux/amd64", False),
+        ("linux/arm64", "", False),
+    ],
+)
+def test_an_env_file_that_asks_for_another_platform_is_named(wanted: str, runs: str, is_held: bool) -> None:
+    env = Environment({"DOCKER_DEFAULT_PLATFORM": wanted})
+    found = facts(environment=env, platforms={"i": runs})
+    assert (shortages.other_platform(found) is not None) is is_held
+    written = facts({"platform": "linux/amd64"}, environment=env, platforms={"i": runs})
+    assert shortages.other_platform(written) is None
+
+
+@pytest.mark.parametrize(
+    ("project", "service", "is_held"), [("", "", True), ("other", "web", True), ("shop", "web", False)]
+)
+def test_a_name_that_another_container_has_is_named(project: str, service: str, is_held: bool) -> None:
+    taken = container("gw", project, service=service, status="exited")
+    hold = shortages.taken_name(facts({"container_name": "gw"}, listed=(taken,)))
+    assert (hold is not None) is is_held
+    assert shortages.taken_name(facts({}, listed=(taken,))) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("seccomp:./a/s.json", "/srv/shop/a/s.json"),
+        ("seccomp=/etc/s.json", "/etc/s.json"),
+        ("seccomp:unconfined", None),
+        ("apparmor:docker-default", None),
+        ("no-new-privileges:true", None),
+    ],
+)
+def test_a_seccomp_profile_is_a_file_that_it_needs(written: str, path: str | None) -> None:
+    found = [need.path for need in needs.of_group(facts({"security_opt": [written]}).group)]
+    assert found == ([path] if path else [])
+
+
+@pytest.mark.parametrize(("busy", "is_held"), [((8000, 8001, 8002), True), ((8000, 8002), False)])
+def test_a_range_of_ports_is_taken_once_every_one_of_it_is(busy: tuple[int, ...], is_held: bool) -> None:
+    web = {"ports": [{"published": "8000-8002", "target": 80, "host_ip": "[::1]"}]}
+    listening = frozenset({("tcp", "::1", number) for number in busy})
+    known = facts(web, listening=listening)
+    hold = shortages.taken_port(known)
+    assert (hold is not None) is is_held
+    assert hold is None or "::1:8000-8002/tcp" in hold.detail
+    mine = Deployed(container(), ContainerSettings(ports=frozenset({("8001", "80/tcp")})))
+    assert shortages.taken_port(replace(known, own=(mine,))) is None
+
+
 LENDERS = {
     "a network": ({"network_mode": "container:gw"}, "shares the network of gw"),
     "by id": ({"ipc": f"container:{'1e' * 10}"}, "shares the IPC namespace of"),

@@ -20,15 +20,14 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     """Let Compose bring the group and its dependents to what files and tags say now.
 
     But for the one-shots that run before them. One retry, after tidying again. A group that still runs as it
-    did, for only its one-shots have been run, is left alone in the rollback.
+    did is left alone in the rollback: only its one-shots have been run, or the engine refused its successors.
 
     Raises ComposeError if Compose fails in both tries, GateFailed if the engine shows that a container of the
     wanted release is why (`is_back`: the old release is wanted), and EngineUnavailable if the engine was away
     meanwhile.
     """
     steady = [move for move in plan.detail.everyone if not move.runs_first]
-    has_one_shots = len(steady) < len(plan.detail.everyone)
-    if is_back and has_one_shots and _run_as_before(steady, plan, tools):
+    if is_back and _run_as_before(steady, plan, tools):
         return
     _up_twice(steady, plan, tools, is_back=is_back)
     stale = [move for move in plan.detail.dependents if not move.runs_first and _is_stale(plan, move, tools)]
@@ -41,10 +40,12 @@ def _run_as_before(moves: Sequence[Move], plan: Plan[ComposePlan], tools: Tools)
 
     Up to 2.29.2 an `up` without dependencies would recreate it, for its configuration hash is another then.
     """
+    tidy(plan.detail.project, [move.service for move in moves], tools)
     for move in moves:
         containers = tools.engine.containers(plan.detail.project.name, move.service)
         is_same = {container.id for container in containers} == set(move.container_ids)
-        if not is_same or any(container.status != "running" for container in containers):
+        are_running = all(container.status == "running" for container in containers)
+        if not (containers and is_same and are_running):
             return False
     return True
 

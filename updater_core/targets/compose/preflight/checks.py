@@ -17,7 +17,10 @@ CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
+    shortages.missing_ability,
     shortages.missing_container,
+    shortages.taken_name,
+    shortages.other_platform,
     shortages.undeclared_network,
     variables.missing_secret,
     variables.missing_variable,
@@ -25,12 +28,13 @@ CHECKS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     conditions.obstacle,
 )
 
-# What a restart would break of a service that changes in nothing.
+# What a restart would break of a service that changes in nothing. What it shares goes with the group.
 OF_DEPENDENTS: tuple[Callable[[HostFacts], Hold | None], ...] = (
     relative_paths.moved_bind,
     shortages.missing_path,
     shortages.missing_object,
-    shortages.missing_container,
+    shortages.missing_ability,
+    shortages.other_platform,
     shortages.undeclared_network,
     variables.missing_secret,
     variables.missing_variable,

@@ -7,10 +7,10 @@ there.
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.written import EnvFile, ProjectText, Text
 from updater_core.targets.compose.reading.leftover import is_leftover
 
+# Of the kernel's driver, on a PC, in WSL and on a Jetson: with none of them no container gets such a GPU.
+_NVIDIA = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/dev/nvhost-ctrl")
 # A paused container holds its ports and mounts like one that runs.
 AT_WORK = ("running", "restarting", "paused")
 _LISTENING = "0A"  # of TCP, in /proc/net; a bound UDP socket has 07
@@ -61,6 +63,9 @@ class HostFacts:
     networks: frozenset[str]
     image_variables: Mapping[str, frozenset[str]]  # by image id
     listed: tuple[Container, ...] = ()  # every container of the engine, in any state
+    abilities: frozenset[tuple[str, str]] = frozenset()  # of the engine, as `needs.abilities` words them
+    platforms: Mapping[str, str] = field(default_factory=dict)  # by image id
+    lacks_nvidia: bool = False  # whether the host certainly has no driver of NVIDIA's
 
 
 def collect(
@@ -92,6 +97,9 @@ def of_group(
     Raises as `collect`.
     """
     own = tuple(_own(group, engine))
+    images = {each.container.image_id: engine.image(each.container.image_id) for each in own}
+    known = {image_id: image for image_id, image in images.items() if image}
+    lacks_nvidia = is_host_ours() and all(_is_absent(each) for each in _NVIDIA)
     return HostFacts(
         service=service,
         group=group,
@@ -103,8 +111,11 @@ def of_group(
         listening=frozenset(),
         volumes=engine.volume_names(),
         networks=engine.network_names(),
-        image_variables={each.container.image_id: _declared(each.container, engine) for each in own},
+        image_variables={image_id: image.variables for image_id, image in known.items()},
         listed=engine.all_containers(),
+        abilities=frozenset(_abilities(group, engine)),
+        platforms={image_id: image.platform for image_id, image in known.items()},
+        lacks_nvidia=lacks_nvidia,
     )
 
 
@@ -148,9 +159,13 @@ def _others(own_ids: set[str], engine: Engine) -> Iterator[Deployed]:
             yield Deployed(container, settings)
 
 
-def _declared(container: Container, engine: Engine) -> frozenset[str]:
-    image = engine.image(container.image_id)
-    return image.variables if image else frozenset()
+def _abilities(group: Group, engine: Engine) -> Iterator[tuple[str, str]]:
+    """Yield what the engine has of the kinds that the group needs; it is not asked for others."""
+    kinds = {kind for _, kind, _ in needs.abilities(group)}
+    if needs.RUNTIME in kinds:
+        yield from ((needs.RUNTIME, name) for name in engine.runtimes())
+    if needs.LOG_DRIVER in kinds:
+        yield from ((needs.LOG_DRIVER, name) for name in engine.log_drivers())
 
 
 def _absent(group: Group, *, is_whole_host_seen: bool) -> Iterator[str]:
@@ -190,13 +205,16 @@ def _lines(path: Path) -> list[str]:
 def _address(text: str) -> str:
     """Return an address of `/proc/net` as people write it; empty for any address.
 
-    Bytes are in the machine's own order.
+    Each four bytes are in the machine's own order. IPv4 in an IPv6 socket is IPv4.
 
     >>> _address("0100007F"), _address("00000000"), _address("0" * 32)
     ('127.0.0.1', '', '')
+    >>> _address("00000000000000000000000001000000"), _address("0000000000000000FFFF00000100007F")
+    ('::1', '127.0.0.1')
     """
     if not text.strip("0"):
         return ""
-    if re.fullmatch("[0-9A-F]{8}", text):
-        return ".".join(str(each) for each in reversed(bytes.fromhex(text)))
-    return text
+    words = [bytes.fromhex(text[at : at + 8])[::-1] for at in range(0, len(text), 8)]
+    found = ipaddress.ip_address(b"".join(words))
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)

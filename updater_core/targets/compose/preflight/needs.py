@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from posixpath import normpath
+from posixpath import join, normpath
 from typing import Any
 
 from updater_core.targets.compose.plan import Group
 from updater_core.targets.compose.preflight import mounts
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - as the model spells them
+RUNTIME, LOG_DRIVER, GPU = "runtime", "log driver", "GPU"
+_SHIMS = ("io.containerd.", "/")  # found by their names, listed or not
+_NO_PROFILE = ("unconfined", "builtin")
+_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 _NAMESPACES = {
     "network_mode": "shares the network of",
     "ipc": "shares the IPC namespace of",
@@ -30,11 +36,12 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A published port: `address` is empty for every address."""
+    """A published port, or a range of which one is taken: `address` is empty for every address."""
 
     service: str
     address: str
     number: int
+    last: int
     target: str  # its own port and protocol, `80/tcp`
 
     @property
@@ -49,6 +56,7 @@ def of_group(group: Group) -> Iterator[Need]:
         facts = (group.model.get("services") or {}).get(service) or {}
         yield from _binds(group.model, service)
         yield from _devices(service, facts)
+        yield from _profiles(group.project.directory, service, facts)
         for kind in ("secrets", "configs"):
             yield from _files(group.model, service, facts, kind)
 
@@ -76,6 +84,42 @@ def _devices(service: str, facts: Mapping[str, Any]) -> Iterator[Need]:
         path = str(one.get("source") or "") if isinstance(one, Mapping) else str(one).partition(":")[0]
         if path.startswith("/"):  # else a name by CDI, `vendor.com/gpu=all`
             yield Need(service, normpath(path), "it is passed through as a device")
+
+
+def _profiles(directory: str, service: str, facts: Mapping[str, Any]) -> Iterator[Need]:
+    """Yield the files of seccomp profiles, which Compose reads from the project's folder."""
+    for one in facts.get("security_opt") or ():
+        kind, _, path = str(one).replace("=", ":", 1).partition(":")
+        if kind == "seccomp" and path and path not in _NO_PROFILE and not path.startswith("{"):
+            yield Need(service, normpath(join(directory, path)), "it is its seccomp profile")
+
+
+def abilities(group: Group) -> Iterator[tuple[str, str, str]]:
+    """Yield each service with a kind of what it needs of the engine, and its name."""
+    for service in sorted(group.services):
+        facts = (group.model.get("services") or {}).get(service) or {}
+        driver = str((facts.get("logging") or {}).get("driver") or "")
+        runtime = str(facts.get("runtime") or "")
+        if runtime and not runtime.startswith(_SHIMS):
+            yield service, RUNTIME, runtime
+        if driver and driver != "none":
+            yield service, LOG_DRIVER, driver
+        if any(map(_is_nvidia, _requested(facts))):
+            yield service, GPU, "nvidia"
+
+
+def _requested(facts: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the devices that a service reserves, by `deploy` or by `gpus`."""
+    reservations = ((facts.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    for one in (*(reservations.get("devices") or ()), *(facts.get("gpus") or ())):
+        if isinstance(one, Mapping):
+            yield one
+
+
+def _is_nvidia(request: Mapping[str, Any]) -> bool:
+    """Return whether NVIDIA's driver is asked: by its name, or for a GPU by nobody's."""
+    driver = str(request.get("driver") or "")
+    return driver == "nvidia" or (not driver and "gpu" in (request.get("capabilities") or ("gpu",)))
 
 
 def _files(model: Mapping[str, Any], service: str, facts: Mapping[str, Any], kind: str) -> Iterator[Need]:
@@ -130,19 +174,26 @@ def used(facts: Mapping[str, Any], kind: str) -> tuple[str, ...]:
 
 
 def ports(group: Group) -> Iterator[Port]:
-    """Yield every port that a service of the group publishes under one number."""
+    """Yield every port of the host that a service of the group publishes, by number."""
     for service in sorted(group.services):
         facts = (group.model.get("services") or {}).get(service) or {}
         for one in facts.get("ports") or ():
-            if isinstance(one, Mapping) and str(one.get("published") or "").isdigit():
+            found = _NUMBERS.fullmatch(str(one.get("published") or "")) if isinstance(one, Mapping) else None
+            if found is not None:
                 target = f"{one.get('target')}/{one.get('protocol') or 'tcp'}"
-                yield Port(
-                    service, _any_as_empty(str(one.get("host_ip") or "")), int(one["published"]), target
-                )
+                first, last = int(found[1]), int(found[2] or found[1])
+                yield Port(service, _address(str(one.get("host_ip") or "")), first, last, target)
 
 
-def _any_as_empty(address: str) -> str:
-    return "" if address in _ANY_ADDRESS else address
+def _address(written: str) -> str:
+    """Return an address as `str` of an `ipaddress` does; empty for any."""
+    plain = written.strip("[]")
+    if plain in _ANY_ADDRESS:
+        return ""
+    try:
+        return str(ipaddress.ip_address(plain))
+    except ValueError:
+        return plain
 
 
 def external(group: Group, kind: str) -> Iterator[tuple[str, str]]:

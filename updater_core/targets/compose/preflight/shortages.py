@@ -6,12 +6,14 @@ The first that is missing is named. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from updater_core.models import Container, Hold, Reason
 from updater_core.targets.compose.dependents import ties
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.facts import AT_WORK, HostFacts
 
+_PLATFORM_VARIABLE = "DOCKER_DEFAULT_PLATFORM"
 _JOINABLE = ("running", "paused")
 _BRING_BACK = {
     "volumes": "bring it back with its data, or correct the compose file",
@@ -40,6 +42,49 @@ def missing_object(facts: HostFacts) -> Hold | None:
                 one = kind.removesuffix("s")
                 detail = f"the external {one} {name}, which {service} uses, is not on this engine"
                 return Hold(Reason.MISSING_ON_HOST, detail, _BRING_BACK[kind])
+    return None
+
+
+def missing_ability(facts: HostFacts) -> Hold | None:
+    """Return a hold that names a runtime, log driver or GPU that a service needs and the engine has not."""
+    for service, kind, name in needs.abilities(facts.group):
+        is_there = not facts.lacks_nvidia if kind == needs.GPU else (kind, name) in facts.abilities
+        if not is_there:
+            missing = "the kernel's driver of NVIDIA" if kind == needs.GPU else f"the {kind} {name}"
+            detail = f"{missing}, which {service} needs, is not on this host"
+            return Hold(Reason.MISSING_ON_HOST, detail, "install it again, or correct the compose file")
+    return None
+
+
+def other_platform(facts: HostFacts) -> Hold | None:
+    """Return a hold if the project's env file makes Compose ask for another platform than that which runs."""
+    wanted = facts.environment.values.get(_PLATFORM_VARIABLE) or ""
+    for each in facts.own if wanted else ():
+        service = each.container.service
+        written = ((facts.group.model.get("services") or {}).get(service) or {}).get("platform")
+        runs = facts.platforms.get(each.container.image_id, "")
+        is_other = wanted.split("/")[:2] != runs.split("/")[:2]
+        if is_other and runs and "/" in wanted and not written:
+            detail = (
+                f"the project's env file sets {_PLATFORM_VARIABLE} to {wanted}, and {service} runs {runs}"
+            )
+            remedy = f"take {_PLATFORM_VARIABLE} out of it, or set it to {runs}"
+            return Hold(Reason.DRIFT, detail, remedy)
+    return None
+
+
+def taken_name(facts: HostFacts) -> Hold | None:
+    """Return a hold that names a container which has the `container_name` of a service of the group."""
+    services = facts.group.model.get("services") or {}
+    for service in sorted(facts.group.services):
+        name = (services.get(service) or {}).get("container_name")
+        for each in facts.listed:
+            is_own = (each.project, each.service) == (facts.group.project.name, service)
+            if name and each.name == name and not is_own:
+                of = f"project {each.project}" if each.project else "no project"
+                detail = f"{service} is to be called {name}, and a container of {of} has that name"
+                remedy = f"remove that one if {service} shall take its place, or correct the compose file"
+                return Hold(Reason.SECOND_COPY, detail, remedy)
     return None
 
 
@@ -114,11 +159,13 @@ def taken_port(facts: HostFacts) -> Hold | None:
     """
     held = {each for one in facts.own if one.container.status in AT_WORK for each in one.settings.ports}
     for port in needs.ports(facts.group):
-        if (str(port.number), port.target) in held:
+        each = [replace(port, number=number, last=number) for number in range(port.number, port.last + 1)]
+        if any((str(one.number), one.target) in held for one in each):
             continue
-        holder = _holder(port, facts)
-        if holder:
-            where = f"{port.address}:{port.number}" if port.address else str(port.number)
+        holder = _holder(each[0], facts) if each else None
+        if holder and all(_holder(one, facts) for one in each):
+            numbers = str(port.number) if len(each) == 1 else f"{port.number}-{port.last}"
+            where = f"{port.address}:{numbers}" if port.address else numbers
             detail = f"{port.service} publishes port {where}/{port.protocol}, and {holder} has it"
             return Hold(
                 Reason.PORT_TAKEN,
