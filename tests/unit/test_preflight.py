@@ -514,6 +514,37 @@ def test_a_range_of_ports_is_taken_once_every_one_of_it_is(busy: tuple[int, ...]
     assert shortages.taken_port(replace(known, own=(mine,))) is None
 
 
+@pytest.mark.parametrize(
+    ("status", "other_image", "source", "is_copy"),
+    [
+        ("exited", "app:9", "/srv/shop/data", True),
+        ("exited", "i", "/srv/shop/data", True),
+        ("exited", "reader:1", "/srv/shop/data", False),
+        ("exited", "app:1", "/srv/other", False),
+        ("running", "app:1", "/srv/shop/data", False),
+    ],
+)
+def test_a_stopped_service_is_not_started_on_the_data_of_what_took_its_place(
+    status: str, other_image: str, source: str, is_copy: bool
+) -> None:
+    web = {"volumes": [{"type": "bind", "source": "/srv/shop/data", "target": "/data"}]}
+    own = (Deployed(container(status=status), ContainerSettings()),)
+    moved = other("moved-web-1", "moved", binds=frozenset({(source, "/data")}))
+    named = replace(moved.container, image_id=other_image, reference=other_image)
+    hold = copies.second_copy(facts(web, own=own, others=(replace(moved, container=named),)))
+    assert (hold is not None) is is_copy
+    assert hold is None or "moved-web-1 of project moved mounts the same path" in hold.detail
+
+
+def test_a_path_that_a_volume_is_bound_to_is_data_too() -> None:
+    web = {"volumes": [{"type": "volume", "source": "v", "target": "/data"}]}
+    top = {"volumes": {"v": {"driver_opts": {"type": "none", "o": "bind", "device": "/srv/data"}}}}
+    first = other("first", "other", binds=frozenset({("/srv/data", "/x")}))
+    hold = copies.second_copy(facts(web, top, own=(), others=(first,)))
+    assert hold is not None
+    assert hold.reason is Reason.SECOND_COPY
+
+
 LENDERS = {
     "a network": ({"network_mode": "container:gw"}, "shares the network of gw"),
     "by id": ({"ipc": f"container:{'1e' * 10}"}, "shares the IPC namespace of"),

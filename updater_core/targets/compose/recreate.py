@@ -27,9 +27,11 @@ def restart(plan: Plan[ComposePlan], tools: Tools, *, is_back: bool = False) -> 
     meanwhile.
     """
     steady = [move for move in plan.detail.everyone if not move.runs_first]
-    if is_back and _run_as_before(steady, plan, tools):
-        return
-    _up_twice(steady, plan, tools, is_back=is_back)
+    is_untouched = is_back and _run_as_before(steady, plan, tools)
+    if is_untouched and tools.compose.is_v1:
+        return  # of v1 every dependent counts as stale
+    if not is_untouched:
+        _up_twice(steady, plan, tools, is_back=is_back)
     stale = [move for move in plan.detail.dependents if not move.runs_first and _is_stale(plan, move, tools)]
     if stale:
         up(stale, plan, tools, recreate=Recreate.ALL)

@@ -6,9 +6,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from updater_core import reference
 from updater_core.models import Container, Hold, Reason
-from updater_core.targets.compose.preflight import mounts
-from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
+from updater_core.targets.compose.plan import Move
+from updater_core.targets.compose.preflight import mounts, needs
+from updater_core.targets.compose.preflight.facts import AT_WORK, Deployed, HostFacts
 
 _PROJECT = "com.docker.compose.project."
 # What many containers mount side by side without sharing any data.
@@ -19,11 +21,11 @@ def second_copy(facts: HostFacts) -> Hold | None:
     """Return a hold if an `up` would make the group's first containers beside others of the same data.
 
     The others run from the same file or folder, under the same project's name from other files, or with the
-    same path of the host or volume.
+    same path of the host or volume. Beside containers that are stopped, which may have shared their data when
+    they ran, only such as run the same software count.
     """
-    # A group that has containers keeps them: `up` recreates and makes no second one.
     if facts.own:
-        return None
+        return _copy_of_stopped(facts)
     project = facts.group.project
     for other in facts.others:
         if other.container.project == project.name:
@@ -34,6 +36,40 @@ def second_copy(facts: HostFacts) -> Hold | None:
         if why:
             return _hold(facts, other.container, why)
     return None
+
+
+def _copy_of_stopped(facts: HostFacts) -> Hold | None:
+    """Return a hold if a stopped service would be started on the data of what runs in another project.
+
+    What runs is recreated, which makes no second one.
+    """
+    at_work = {each.container.service for each in facts.own if each.container.status in AT_WORK}
+    for move in facts.group.moves:
+        for other in facts.others if move.service not in at_work else ():
+            is_elsewhere = other.container.project != facts.group.project.name
+            shared = _shared(other, facts, [move.service]) if is_elsewhere else None
+            if shared and _is_same_software(other.container, move):
+                return _hold_of_stopped(facts, move.service, other.container, shared)
+    return None
+
+
+def _is_same_software(other: Container, move: Move) -> bool:
+    if other.image_id == move.old_image_id:
+        return True
+    try:
+        return reference.parse(other.reference).key == reference.parse(move.old_reference).key
+    except ValueError:
+        return False
+
+
+def _hold_of_stopped(facts: HostFacts, service: str, other: Container, why: str) -> Hold:
+    of = f" of project {other.project}" if other.project else ""
+    detail = f"{service} is stopped, and {other.name}{of} {why}: no second copy is started"
+    remedy = (
+        f"if {other.name} has taken its place, write its compose file for {facts.service.name}, or take "
+        f"{facts.service.name} out; if not, stop {other.name}"
+    )
+    return Hold(Reason.SECOND_COPY, detail, remedy)
 
 
 def _hold(facts: HostFacts, other: Container, why: str) -> Hold:
@@ -80,19 +116,25 @@ def _relation(other: Deployed, facts: HostFacts) -> str | None:
     project = facts.group.project
     if is_from_same_place(other.container, project.files, project.directory):
         return "was started from the same file or folder"
-    paths = set(_host_paths(facts))
+    return _shared(other, facts, facts.group.services)
+
+
+def _shared(other: Deployed, facts: HostFacts, services: Iterable[str]) -> str | None:
+    """Return in words which data of these services another container has mounted; None if it has none."""
+    names = [*services]
+    paths = set(_host_paths(facts, names))
     shared = sorted(path for path, _ in other.settings.binds if os.path.realpath(path) in paths)
     if shared:
         return f"mounts the same path {shared[0]}"
-    wanted = {name for service in facts.group.services for name in _volumes(facts, service)}
+    wanted = {name for service in names for name in _volumes(facts, service)}
     both = sorted({name for name, _ in other.settings.volumes} & wanted)
     return f"mounts the same volume {both[0]}" if both else None
 
 
-def _host_paths(facts: HostFacts) -> Iterator[str]:
+def _host_paths(facts: HostFacts, services: Iterable[str]) -> Iterator[str]:
     """Paths that hold data: what belongs to the system, a socket or a device is everybody's."""
-    for service in facts.group.services:
-        for path in mounts.of_service(facts.group.model, service).binds.values():
+    for service in services:
+        for path in needs.data_paths(facts.group.model, service):
             real = os.path.realpath(path)
             if not _is_systems(path) and not _is_systems(real) and not _is_special(real):
                 yield real

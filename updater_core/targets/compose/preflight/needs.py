@@ -73,6 +73,11 @@ def _binds(model: Mapping[str, Any], service: str) -> Iterator[Need]:
                 yield Need(service, normpath(path), f"the volume {name} at {place} is bound to it")
 
 
+def data_paths(model: Mapping[str, Any], service: str) -> list[str]:
+    """Return the paths of the host that a service mounts, those that its volumes are bound to too."""
+    return [need.path for need in _binds(model, service)]
+
+
 def _volumes_called(model: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     for key, facts in (model.get("volumes") or {}).items():
         if facts and mounts.real_name(model, "volumes", key) == name:
