@@ -563,7 +563,7 @@ def test_a_namespace_of_what_does_not_run_is_named(kind: str, status: str) -> No
     assert stopped is not None
     assert words in stopped.detail
     assert f"gw is {status}" in stopped.detail
-    assert "`docker start gw`" in stopped.remedy
+    assert f"`docker {'logs' if status == 'restarting' else 'start'} gw`" in stopped.remedy
     gone = shortages.missing_container(facts(web))
     assert gone is not None
     assert gone.reason is Reason.MISSING_ON_HOST

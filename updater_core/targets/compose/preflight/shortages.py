@@ -103,9 +103,14 @@ def missing_container(facts: HostFacts) -> Hold | None:
             return Hold(Reason.MISSING_ON_HOST, detail, remedy)
         if lender.has_to_run and not any(each.status in _JOINABLE for each in found):
             detail = f"{lender.service} {lender.what} {lender.name}, and {found[0].name} is {found[0].status}"
-            remedy = f"start it (`docker start {found[0].name}`), or correct the compose file"
-            return Hold(Reason.MISSING_ON_HOST, detail, remedy)
+            return Hold(Reason.MISSING_ON_HOST, detail, _to_run(found[0]))
     return None
+
+
+def _to_run(container: Container) -> str:
+    if container.status == "restarting":
+        return f"see `docker logs {container.name}`: the update goes on when it runs"
+    return f"start it (`docker start {container.name}`), or correct the compose file"
 
 
 def _is_of_group(lender: needs.Lender, found: Sequence[Container], facts: HostFacts) -> bool:
