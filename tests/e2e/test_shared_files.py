@@ -98,12 +98,15 @@ def test_two_projects_of_one_env_file_are_both_updated_once_each_has_its_variabl
     assert shop.cycle().outcomes == ()
     status, said = shop.run("--test")
     assert (status, said.count("a variable of its own in it, or a file of its own")) == (3, 2), said
-    other.compose_file.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:$OTHER"))
+    name = f"VERSION_{other.name.replace('-', '_').upper()}"
+    assert f"`{name}=v1.0.0` in {shared}, and `${{{name}}}` in place of VERSION in {other.name}'s" in said
+    shared.write_text(f"VERSION=v1.0.0\n{name}=v1.0.0\n")
+    other.compose_file.write_text(SERVICE.replace("@IMAGE", f"{shop.repository}:${{{name}}}"))
     other.up()
     assert shop.run("--test")[0] == 0
     assert [type(each) for each in shop.cycle().outcomes] == [Committed, Committed]
     assert [shop.releases(), other.releases()] == [[("two", "running")]] * 2
-    assert (shared.read_text(), link.is_symlink()) == ("VERSION=v1.1.0\nOTHER=v1.1.0\n", True)
+    assert (shared.read_text(), link.is_symlink()) == (f"VERSION=v1.1.0\n{name}=v1.1.0\n", True)
     assert shop.operator_up_changes() == []
     decisions = [one.decision for one in shop.cycle().checked]
     assert [each.reason for each in decisions if isinstance(each, Hold)] == [Reason.SAME_DIGEST] * 2

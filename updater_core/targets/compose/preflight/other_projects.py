@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -82,5 +83,15 @@ def _hold(changes: Sequence[Edit], project: str, services: Sequence[str]) -> Hol
     detail = f"an edit of {keys} in {paths} would change project {project} too ({', '.join(services)})"
     is_variable = all(mark.kind == VARIABLE for mark in marks)
     own = "a variable of its own in it, or a file of its own" if is_variable else "a file of its own"
-    remedy = f"give each of the two projects {own} for {keys}, or update both by hand"
+    exact = f" ({_written_apart(changes[0], project)})" if is_variable and len(marks) == 1 else ""
+    remedy = f"give each of the two projects {own} for {keys}{exact}, or update both by hand"
     return Hold(Reason.NOT_EDITABLE, detail, remedy)
+
+
+def _written_apart(change: Edit, project: str) -> str:
+    """Return the exact text of a variable that only the other project takes."""
+    (mark,) = change.marks
+    name = f"{mark.key}_{re.sub('[^A-Za-z0-9]', '_', project).upper()}"
+    return (
+        f"`{name}={mark.old}` in {change.path}, and `${{{name}}}` in place of {mark.key} in {project}'s files"
+    )
