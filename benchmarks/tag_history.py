@@ -45,8 +45,8 @@ _VERSION = re.compile(r"(?:^|(?<=[-_])|(?<=[^0-9]\.))v?[0-9]+(?:\.[0-9]+|(?=$|-|
 _COMMIT = re.compile(r"-(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![0-9A-Za-z])")
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _PRERELEASE = re.compile(
-    r"(?:(?<=[0-9])|(?<![A-Za-z]))(?:alpha|beta|rc|cr|preview|pre|ea|tp|milestone|dev|snapshot|m(?=[0-9])|"
-    r"a(?=[0-9])|b(?=[0-9]))[-._]?[0-9]*+(?![A-Za-z])",
+    r"(?:-[0-9]+(?:\.[0-9]+)+\.(?=beta|dev)|(?<=[0-9])|(?<![A-Za-z]))"  # `-333.4.beta` of Dart
+    r"(?:alpha|beta|rc|cr|preview|pre|ea|tp|milestone|dev|snapshot|m(?=[0-9])|a(?=[0-9])|b(?=[0-9]))[-._]?[0-9]*+(?![A-Za-z])",
     re.IGNORECASE,
 )
 _COUNTERS = re.compile(r"(?:^|[-_.])(?:r|ls|p|v|build)?$|^u$|^-b$", re.IGNORECASE)

@@ -28,24 +28,17 @@ import semver
 Precedence = tuple[tuple[int, int, int], bool, tuple[tuple[int, int, str], ...]]
 
 # Without a number (`5.3-rc`, `3.12-dev`) these name a floating channel as often as one prerelease.
-CHANNEL_WORDS = frozenset(
-    {
-        "alpha",
-        "beta",
-        "rc",
-        "pre",
-        "preview",
-        "dev",
-        "ea",
-        "milestone",
-        "next",
-        "nightly",
-        "snapshot",
-        "canary",
-    }
-    | {"unstable", "tp", "cr", "dmr", "eap", "edge", "experimental", "testing"}
+_STAGES = (
+    "alpha beta rc cr pre preview prerelease candidate milestone dev snapshot nightly canary insider "
+    "insiders next ea eap tp dmr unstable"
 )
-PRERELEASE_WORDS = (CHANNEL_WORDS | {"a", "b", "c", "m"}) - {"edge", "experimental", "testing"}
+# These are none with a number behind them: on which side of a release or another word it lies is not known.
+_FLOATING = (
+    "edge experimental testing trunk main master head develop development devel daily weekly bleeding wip "
+    "techpreview"
+)
+CHANNEL_WORDS = frozenset(f"{_STAGES} {_FLOATING}".split())
+PRERELEASE_WORDS = frozenset(f"{_STAGES} a b c m".split())
 _VERSION = re.compile(r"(v?)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z_.-]+))?")
 
 
@@ -131,11 +124,15 @@ def _is_counted(prerelease: str) -> bool:
 
 
 def _is_prerelease(part: str) -> bool:
-    """Return whether the first identifier that is no number is one of the words, its digits aside."""
+    """Return whether the first identifier that is no number is one of the words, its digits aside.
+
+    A letter with a whole version behind it (`c1.11.8`) names a component.
+    """
     for identifier in part.split("."):
         word = identifier.rstrip("0123456789")
         if word:
-            return word.lower() in PRERELEASE_WORDS
+            is_component = len(word) == 1 and part.count(".") > 1
+            return word.lower() in PRERELEASE_WORDS and not is_component
     return part != ""
 
 

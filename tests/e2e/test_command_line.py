@@ -330,6 +330,46 @@ def test_a_plan_says_what_would_happen_and_why_and_changes_nothing(open_shop: Sh
 
 
 @engine
+def test_a_plan_among_thousands_of_tags_shows_a_summary_and_the_nearest(open_shop: Shop) -> None:
+    """As text: the family, how many for which reason, and the twenty nearest. As JSON: all."""
+    shop = open_shop
+    digest = shop.registry.contents("team/app")[2]["v1.0.0"]
+    two = shop.push("v1.30.0", lab.good("two"))
+    others = (
+        *(f"v0.{minor}.{patch}" for minor in range(90) for patch in range(20)),
+        *(f"v1.{minor}.0-alpine" for minor in range(1200)),
+        *(f"1.{minor}.0" for minor in range(700)),
+        *(f"v1.{minor}.0-rc.{number}" for minor in range(60) for number in range(10)),
+        *(f"main-{number:07x}" for number in range(900)),
+    )
+    for tag in others:
+        shop.registry.tag("team/app", tag, digest)
+    shop.registry.clear_log()
+    shop.policy = {"health_stable": 1, "follow": "major"}
+    status, said = shop.run("--plan")
+    assert (status, said.splitlines()[-1]) == (0, "1 service: 1 to be updated")
+    pages = [entry for entry in shop.registry.log if entry.path.startswith("/v2/team/app/tags/list")]
+    assert len(pages) == len(others) // 1000 + 1
+    assert "family:    v#.#.#, each # a number; v1.0.0 is at 1.0.0" in said
+    assert f"update:    {shop.repository}:v1.0.0 -> {shop.repository}:v1.30.0\n" in said
+    (summary,) = re.findall(r"^  rejected:  ((?:.+\n)(?: {13}.+\n)*)", said, re.MULTILINE)
+    counts = {reason: int(count) for count, reason in re.findall(r"([0-9]+)\s+([a-z_]+)", summary)}
+    assert sum(counts.values()) == len(others) + 1  # all but the one that is taken
+    assert (counts["other_variant"], counts["prerelease"], counts["downgrade"]) == (1200, 600, 1800)
+    shown = re.findall(r"^    (\S+): [a-z_]+", said, re.MULTILINE)
+    assert len(shown) == 20
+    assert "v1.0.0" in shown
+    assert [tag for tag in shown if not tag.startswith(("v1.0.0", "v1.1.0-rc"))] == []
+    assert f"    and {len(others) + 1 - 20} more\n" in said
+    (row,) = json.loads(shop.run("--plan", "--json")[1])["services"]
+    assert (row["family"], row["update"]["to_digest"]) == (
+        "v#.#.#, each # a number; v1.0.0 is at 1.0.0",
+        two.digest,
+    )
+    assert {one["tag"] for one in row["rejected"]} == {*others, "v1.0.0"}
+
+
+@engine
 def test_a_pinned_tag_is_up_to_date_and_what_is_newer_is_named(open_shop: Shop) -> None:
     """Until it follows versions, as the remedy says; then it is no event any more."""
     shop = open_shop

@@ -66,6 +66,8 @@ def version_of(tag: str) -> FamilyVersion:
         ("22-ea-31-oraclelinux7", "", "#", (22,), "-oraclelinux7", ("ea-31",), ()),
         ("3.0.40-tp3", "", "#.#.#", (3, 0, 40), "", ("tp3",), ()),
         ("2.0.0-rc1-1", "", "#.#.#", (2, 0, 0), "-#", ("rc1",), (1,)),
+        ("1.11.8-c1.11.8-data", "", "#.#.#", (1, 11, 8), "-c1.11.8-data", (), ()),  # influxdb's client
+        ("1.11.8-b.2", "", "#.#.#", (1, 11, 8), "", ("b", "2"), ()),
         ("3.3.0-279.2.beta-sdk", "", "#.#.#", (3, 3, 0), "-sdk", ("279", "2", "beta"), ()),
         ("1.0.0-rc-alpine", "", "#.#.#", (1, 0, 0), "-alpine", ("rc",), ()),
         ("5.3-rc-alpine3.21", "", "#.#", (5, 3), "-rc-alpine3.21", (), ()),  # a floating channel
@@ -302,6 +304,9 @@ def test_if_the_pattern_does_not_mean_the_current_tag_the_hold_says_what_to_writ
         ("1.2", "1.3rc1", "prerelease"),
         ("1.3rc1", "1.3", ""),
         ("17.0.1_2-jre", "17.0.2_1-jre", ""),
+        ("3.9.0-333.4.beta-sdk", "3.9.2-sdk", ""),
+        ("3.9.0-333.4.beta", "3.10.0-75.1.beta", ""),
+        ("3.9.0", "3.10.0-75.1.beta", "prerelease"),
     ],
 )
 def test_the_judge_of_the_replay_knows_a_wrong_choice(old: str, new: str, expected: str) -> None:

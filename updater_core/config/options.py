@@ -206,8 +206,8 @@ OPTIONS: tuple[Option, ...] = (
          "`semver_range` needs."),
          True, see="[variants](choosing.md#the-family-of-a-tag)"),
     _policy("allow_scheme_jump", kinds.FLAG, False,
-         ("Versions that count in another way may follow, as `2024.1` after `19.3`. Needs what "
-         "`semver_range` needs."),
+         ("Versions that count in another way may follow, as `2024.1` after `19.3`, and lone ones far "
+         "above all others. Needs what `semver_range` needs."),
          True, see="[families](choosing.md#the-family-of-a-tag)"),
     _policy("allow_prerelease", kinds.FLAG, False,
          "Take versions such as `2.0.0-rc.1` too. Needs what `semver_range` needs.",

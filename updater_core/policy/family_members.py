@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from updater_core.models import Reason, Rejected, Tag
 from updater_core.policy.observation import MatchedTag, Rank, SelectionContext
-from updater_core.policy.tags.reading import SEMVER_FORM, FamilyVersion, core_rank, read
+from updater_core.policy.tags.leaps import unsupported
+from updater_core.policy.tags.reading import SEMVER_FORM, FamilyVersion, core_rank, is_scheme_jump, read
 from updater_core.policy.tags.tail import Numbers
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
@@ -129,6 +130,20 @@ def _platform_number(current: FamilyVersion | None, kin: Iterable[Candidate]) ->
     returns = sum(own in beside and len(beside) > 1 for beside in numbers.values())
     is_platform = returns >= _FEWEST_RETURNS and lowest > _FIRST_BUILDS and own < _LARGEST_PLATFORM
     return own if is_platform else None
+
+
+def unsupported_leaps(
+    current: FamilyVersion | None, kin: Sequence[Candidate], others: Sequence[Candidate]
+) -> frozenset[Numbers]:
+    """Return the first numbers of versions that are too far above the others to be believed alone."""
+    alike = [one for _, one in kin if current is None or not is_scheme_jump(current, one)]
+    releases = [version for version in alike if not version.tail.prerelease]
+    kinds = {(version.prefix, version.tail.shape) for version in releases}
+    others_alike = [one for _, one in others if (one.prefix, one.tail.shape) in kinds]
+    beside = [version for version in others_alike if not version.tail.prerelease]
+    known = {(version.form, version.numbers) for version in (*releases, *beside)}
+    numbers = [version.numbers for version in releases]
+    return unsupported(current.numbers if current else min(numbers, default=(0,)), numbers, known)
 
 
 def _other_family(

@@ -24,13 +24,16 @@ from updater_core.policy.family_members import (
     other_whole,
     rank,
     silent_change,
+    unsupported_leaps,
     variant_numbers,
 )
 from updater_core.policy.observation import CandidateSet, MatchedTag, Rank, SelectionContext
 from updater_core.policy.patterns import natural_key, pattern_of
 from updater_core.policy.ranges import Range, names_prerelease, parse_range, satisfies
 from updater_core.policy.tags.examples import example_for
+from updater_core.policy.tags.leaps import leads_to
 from updater_core.policy.tags.reading import FamilyVersion, as_semver, core_rank, is_scheme_jump, read
+from updater_core.policy.tags.tail import Numbers
 from updater_core.policy.tags.variant import is_risen, named_variant, split_variant
 
 _KEPT_NUMBERS = {Bump.PATCH: 2, Bump.MINOR: 1, Bump.MAJOR: 0}  # by each size of step
@@ -47,6 +50,7 @@ class _Rules:
     wanted: Range | None
     step: Bump
     open_to_prereleases: bool
+    unsupported: frozenset[Numbers]  # see `tags.leaps`
 
 
 def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> CandidateSet | Hold:
@@ -75,7 +79,7 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
         unknown = _unknown_start(context, kin, others)
         if unknown is not None:
             return replace(unknown, rejected=tuple(rejected))
-    rules = _rules(context, baseline.current, kin)
+    rules = _rules(context.policy, baseline.current, kin, others)
     ranked, faults = _admitted(kin, rules)
     # Tried with releases alone first: a prerelease must never hide a release that could be taken.
     if _line_has_ended(rules, ranked):
@@ -87,10 +91,12 @@ def by_version(context: SelectionContext, matched: Iterable[MatchedTag]) -> Cand
 # ---------------------------------------------------------------------------------------- what may be taken
 
 
-def _rules(context: SelectionContext, current: FamilyVersion | None, kin: Sequence[Candidate]) -> _Rules:
-    policy = context.policy
+def _rules(
+    policy: Policy, current: FamilyVersion | None, kin: Sequence[Candidate], others: Sequence[Candidate]
+) -> _Rules:
     # If the repository publishes nothing else, to want releases would be a hold for ever.
     only_prereleases = current is None and all(version.tail.prerelease for _, version in kin)
+    leaps = frozenset[Numbers]() if policy.allow_scheme_jump else unsupported_leaps(current, kin, others)
     return _Rules(
         policy,
         current,
@@ -98,6 +104,7 @@ def _rules(context: SelectionContext, current: FamilyVersion | None, kin: Sequen
         parse_range(policy.semver_range) if policy.semver_range is not None else None,
         largest_step(policy),
         policy.allow_prerelease or only_prereleases,
+        leaps,
     )
 
 
@@ -157,6 +164,9 @@ def _fault(version: FamilyVersion, key: Rank, rules: _Rules) -> Fault | None:
         return Reason.OUT_OF_RANGE, f"not in {wanted.text}"
     # What is lower is rejected as a downgrade later, with one reason for all; to say `step too big` of it
     # would mislead.
+    is_above = rules.floor is None or key > rules.floor
+    if is_above and leads_to(version.numbers, rules.unsupported):
+        return Reason.SCHEME_JUMP, f"{version.text} is far above the others, and no tag beside it supports it"
     if current is None or rules.floor is None or (key < rules.floor and not policy.allow_downgrade):
         return None
     # SemVer compares identifiers with letters as text, by which `rc9` is higher than `rc10`.

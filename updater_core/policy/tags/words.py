@@ -70,10 +70,11 @@ UBUNTU_RELEASE = re.compile(r"(?:1[2-9]|[23][0-9])\.(?:04|10)(?=$|[-_])")
 DOTTED_PRERELEASE = re.compile(r"[._]?(alpha|beta|rc|milestone|preview|pre)(?=$|[-_])", re.IGNORECASE)
 BARE_PRERELEASES = frozenset({"alpha", "beta", "rc", "pre", "preview", "milestone"})
 POST_RELEASE = re.compile(r"\.post([0-9]+)(?=$|[-_])")  # PEP 440: a release after the one of the same numbers
+# Service packs, service and maintenance releases, and cumulative updates come after their release.
 COUNTER_WORDS = (
-    "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|sp|post|update|k3s|rke2r|eksbuild|gke|CU"  # CU: SQL Server
+    "r|ls|rev|revision|build|bld|p|pl|patch|hotfix|fix|sec|sp|sr|mr|post|update|k3s|rke2r|eksbuild|gke|cu"
 )
-COUNTER = re.compile(rf"[-_.](?:(?:{COUNTER_WORDS})\.?|(?:ce|ee)\.)([0-9]+)(?=$|[-_])")
+COUNTER = re.compile(rf"[-_.](?:(?:{COUNTER_WORDS})\.?|(?:ce|ee)\.)([0-9]+)(?=$|[-_])", re.IGNORECASE)
 EDITION = re.compile(r"(?<=[0-9])\.(?:ce|ee)\.[0-9]+(?=$|[-_])")  # the editions of GitLab
 GLUED_PATCH = re.compile(r"p([0-9]+)(?=$|[-_])")  # `9.8p1`
 # Debian's revision and Ubuntu's of it: `-0ubuntu1`, `-1ubuntu2.3` (deb-version(7), Ubuntu's version strings).
