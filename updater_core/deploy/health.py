@@ -230,6 +230,9 @@ def _follow(track: Track, containers: Sequence[Container], now_seconds: float, *
 
 
 def _how_it_ended(container: Container) -> str:
+    """Return how a container ended; without its exit status if it runs again, for a start sets that to 0."""
+    if container.status == "running":
+        return "ended"
     memory = ", out of memory" if container.oom_killed else ""
     error = f": {container.error}" if container.error else ""
     return f"exited with {container.exit_code}{memory}{error}"
