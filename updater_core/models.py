@@ -429,8 +429,7 @@ class Plan(Generic[Detail]):
     detail: Detail
     strategy: str = "recreate"
     restarts: str = ""  # what is restarted, in words
-    # False: it was down or unhealthy before, so a rollback cannot promise more than that
-    was_well: bool = True
+    was_well: bool = True  # False: down or unhealthy before; a rollback cannot promise more than that
     new_retained: str | None = None
     earlier_retained: tuple[str, ...] = ()
     kind: str = "update"  # update | owner_rollback
@@ -581,3 +580,4 @@ class Event:
     is_test: bool = False  # made by `--notify-test`: nothing has happened
     who: str = ""  # who gave the order, if it was one
     approve_url: str = ""  # of `approval`: leads to a page that asks, and then approves this one image
+    was_well: bool = True  # of `rollback`: whether the old release was well before the update

@@ -26,6 +26,7 @@ from updater_core.models import (
 )
 from updater_core.notifiers import events
 from updater_core.notifiers.events import Moment, Transition
+from updater_core.notifiers.message import message_of
 from updater_core.state import outcomes, records
 from updater_core.state.records import ServiceState, State, Status
 from updater_core.targets import compose
@@ -111,6 +112,17 @@ def test_a_rollback_goes_from_the_image_that_failed_to_the_one_that_runs_again()
     assert (event.from_reference, event.from_digest) == (image().text, D2)
     assert (event.to_reference, event.to_digest) == ("acme/web:1", D1)
     assert "not tried again" in event.remedy
+
+
+def test_a_rollback_to_one_that_was_not_well_either_says_so_and_what_to_see_to() -> None:
+    event = events.event_of(RolledBack(replace(plan(), was_well=False), cause()), "box", NOW, NOW)
+    assert event
+    assert event.detail == "it is unwell; the old release was not well before either"
+    assert "healthcheck" in event.remedy
+    assert "--retry web" in event.remedy
+    said = message_of(event).body
+    assert "is back, as unwell as it was before" in said
+    assert "seen well" not in said
 
 
 def test_a_rollback_that_failed_asks_for_a_person() -> None:

@@ -52,6 +52,7 @@ _ALWAYS_ANNOUNCED = (Reason.NOTIFY_ONLY, Reason.NOT_SIGNED, Reason.BAD_SIGNATURE
 _WITH_OWN_EVENT = {orders.UPDATE, orders.ROLLBACK, orders.CHECK}
 _SAMPLE_RELEASE = ReleaseStep("v1.4.2", "v1.5.0", "minor")
 _ROLLED_BACK = "nothing at once: the release that failed is not tried again, the next one is"
+_UNWELL_BEFORE = "see what keeps the old release unwell (its healthcheck, its settings, what it depends on)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         case Committed():
             kind, reason, detail, remedy = "update", plan.kind, plan.reason, ""
         case RolledBack(cause=cause):
-            kind, reason, detail = "rollback", cause.reason.value, cause.message
-            remedy = cause.remedy or _ROLLED_BACK
+            kind, reason, detail = "rollback", cause.reason.value, _why_rolled_back(outcome)
+            remedy = cause.remedy or _after_rollback(outcome)
             seen = cause.evidence
         case RollbackFailed(cause=cause, rollback=rollback):
             kind, reason = "rollback", Reason.FROZEN.value
@@ -123,8 +124,21 @@ def event_of(outcome: Outcome, host: str, started: datetime, now: datetime) -> E
         remedy=remedy,
         release=step_between(plan.old_reference, plan.old_facts, plan.image.text, plan.new_facts),
         evidence=seen,
+        was_well=plan.was_well,
     )
     return event if kind == "update" else _reversed(event)
+
+
+def _why_rolled_back(outcome: RolledBack) -> str:
+    why = outcome.cause.message
+    return why if outcome.plan.was_well else f"{why}; the old release was not well before either"
+
+
+def _after_rollback(outcome: RolledBack) -> str:
+    """Return what is left to do; a release is hardly to blame for what the one before it fails by too."""
+    if outcome.plan.was_well:
+        return _ROLLED_BACK
+    return f"{_UNWELL_BEFORE}, then run {retry_command(outcome.plan.name)}"
 
 
 def _reversed(event: Event) -> Event:

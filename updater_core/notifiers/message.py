@@ -165,11 +165,12 @@ def _words(event: Event) -> tuple[str, str]:
         )
     if event.kind == "update" and event.reason == Reason.OWNER_ROLLBACK:
         return f"{name}: back to {_tag(new)} as asked", f"{new} was started and has proven itself"
+    how = "runs again, seen well" if event.was_well else "is back, as unwell as it was before"
     titles = {
         "update": (f"{name}: updated to {_named(event)}", f"{new} was started and has proven itself"),
         "rollback": (
             f"{name}: rolled back to {_tag(new)}",
-            f"{old} was taken down; {new} runs again, seen well",
+            f"{old} was taken down; {new} {how}",
         ),
         "available": (f"{name}: {_named(event)} is available", "nothing was changed"),
         "failed": (f"{name}: {_failure(event)}", "nothing was changed"),
