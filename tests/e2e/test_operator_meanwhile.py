@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -276,14 +277,17 @@ def test_a_project_whose_folder_was_moved_gets_no_second_copy(
     opened(shop)
     shop.policy |= {"start_stopped": start_stopped}
     before = shop.folder
-    shop.folder = shop.folder.rename(tmp_path.with_name(shop.name))
+    shop.folder = shop.folder.rename(tmp_path.with_name(f"{shop.name}-moved"))
     shop.push("latest", lab.good("two"))
     assert shop.cycle().outcomes == ()
     assert shop.state()["reason"] == Reason.FILE_UNREADABLE.value
     assert str(before) in shop.state()["detail"]
     everything = shop.client.containers.list(all=True, filters={"ancestor": f"{shop.repository}:latest"})
     assert [each.id for each in everything] == [each.id for each in shop.containers()]
-    shop.up("--force-recreate")
+    (command, *_) = re.findall(r"`(docker [^`]+)`", shop.state()["remedy"])
+    # literally: in a folder of another name, without `-p` it would be another project
+    subprocess.run(command.split(), cwd=shop.folder, check=True, capture_output=True)
+    assert len(shop.containers()) == 1
     assert isinstance(shop.cycle().outcomes[0], Committed)
     assert shop.releases() == [("two", "running")]
 

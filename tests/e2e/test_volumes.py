@@ -275,8 +275,8 @@ def test_the_remedy_for_data_that_the_new_image_keeps_elsewhere_leads_out(shop: 
     assert isinstance(outcome, NotStarted)
     volume = name_at(shop, old)
     assert f"volume {volume} at {old}" in outcome.cause.message
-    assert "`docker compose pull web`" in outcome.cause.remedy
-    assert "`docker compose up -d web`" in outcome.cause.remedy
+    assert f"`docker compose -p {shop.name} pull web`" in outcome.cause.remedy
+    assert f"`docker compose -p {shop.name} up -d web`" in outcome.cause.remedy
     (container,) = shop.containers()
     container.stop(timeout=1)
     client = shop.client

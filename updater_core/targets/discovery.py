@@ -15,9 +15,9 @@ from updater_core.errors import ConfigError, UpdaterError
 from updater_core.models import Config, Container, Discover, EntryReader, ImageRef, ServiceConfig
 from updater_core.state.records import State
 from updater_core.targets import entries, labels, own_service, swarm_discovery
-from updater_core.targets.compose import observe
 from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.names import members_of
+from updater_core.targets.compose.reading import origin
 from updater_core.targets.entries import Names
 from updater_core.targets.own_service import OwnService
 
@@ -84,7 +84,7 @@ def proposed(
         "compose_service": one.service,
     }
     # Only if the name is not what Compose would give anyway: an entry should say no more than it must.
-    if is_one_of_many or one.project != observe.default_project_name(paths[0] if paths else ""):
+    if is_one_of_many or one.project != origin.default_project_name(paths[0] if paths else ""):
         entry["compose_project"] = one.project
     policy, note = entries.policy_of(image, given)
     return {**entry, **policy}, note
@@ -105,7 +105,7 @@ def files_of(one: RunningService) -> tuple[str, ...]:
     text = one.labels.get(f"{_PROJECT_LABEL}config_files", "")
     folder = one.labels.get(f"{_PROJECT_LABEL}working_dir", "/")
     # Only files that are there show where a comma divides two of them.
-    there = observe.listed_files(one.first)
+    there = origin.listed_files(one.first)
     if there is not None:
         return there
     return tuple(os.path.normpath(Path(folder) / part) for part in text.split(",") if part)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from updater_core.composefile.edit import NotEditable
 from updater_core.models import Container, Hold
 from updater_core.targets.compose import observe
-from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading import origin, sources
 from updater_core.targets.compose.reading.sources import FileCache
 
 Key = tuple[str, str]  # project and service
@@ -50,7 +50,7 @@ class SharedPlaces:
 
     def _takers(self, container: Container, services: frozenset[str]) -> frozenset[str]:
         """Return which of `services` share the place with this one; none if others share it, too."""
-        read = sources.read(observe.started_from(container), self.memory)
+        read = sources.read(origin.started_from(container), self.memory)
         if isinstance(read, Hold):
             return frozenset()
         files, env_files = read

@@ -17,8 +17,7 @@ from updater_core.errors import ConfigError
 from updater_core.models import Config, Container, Discover, Hold, Mode, ServiceConfig
 from updater_core.protocols import Engine
 from updater_core.targets import access, discovery, entries, labels, own_service, swarm_discovery
-from updater_core.targets.compose import observe
-from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading import origin, sources
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.discovery import RunningService
 from updater_core.targets.entries import Names
@@ -191,7 +190,7 @@ def _missing(paths: Sequence[str]) -> Iterator[Obstacle]:
 def _grants(everyone: Sequence[RunningService]) -> tuple[str, ...]:
     """Return the commands that let this user at every file that Compose reads for these services."""
     memory = FileCache()
-    projects = {observe.started_from(one.first): one for one in everyone}
+    projects = {origin.started_from(one.first): one for one in everyone}
     paths = [path for one in everyone for path in discovery.files_of(one)]
     for project in projects:
         read = sources.read(project, memory)

@@ -24,7 +24,7 @@ from updater_core.targets.compose.names import identity
 from updater_core.targets.compose.observe import ContainerIndex
 from updater_core.targets.compose.plan import ComposePlan, DependentProject, Move, former_plan
 from updater_core.targets.compose.preflight import env_file_readers, home, other_projects
-from updater_core.targets.compose.reading import one_shots
+from updater_core.targets.compose.reading import one_shots, origin
 from updater_core.targets.compose.reading.observed import ObservedService, refreshed
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
@@ -160,7 +160,7 @@ class ComposeTarget:
             return one_shots.moving(service, home.applied(observed, engine), compose)
 
         def closed(containers: Sequence[Container]) -> Iterator[Hold]:
-            for project in dict.fromkeys(observe.started_from(each) for each in containers):
+            for project in dict.fromkeys(origin.started_from(each) for each in containers):
                 restarted = find.Restarted(project, service.compose_services)
                 yield from find.closed_behind(restarted, self._parts())
 
@@ -221,7 +221,7 @@ class ComposeTarget:
         """
         listed = self._host.engine.all_containers()
         names = ties.projects_in_reach(project.name, listed, self._ties.of)
-        return [observe.started_from(each) for each in listed if each.project in names]
+        return [origin.started_from(each) for each in listed if each.project in names]
 
     @contextmanager
     def exclusive(self, of: Observed | Plan[Any]) -> Iterator[None]:

@@ -18,7 +18,7 @@ from updater_core.models import Cause, Edit, Mark, Plan, Step
 from updater_core.protocols import Tools
 from updater_core.targets.compose.plan import ComposePlan, Move, parts
 from updater_core.targets.compose.preflight import mounts, volumes
-from updater_core.targets.compose.reading import copies
+from updater_core.targets.compose.reading import copies, origin
 from updater_core.targets.compose.reading.copies import SourceTexts
 from updater_core.targets.compose.start_first import conditions
 from updater_core.vocabulary.snapshot import Snapshot
@@ -79,7 +79,8 @@ def _remedy_by_hand(plan: Plan[ComposePlan], marks: Sequence[Mark]) -> str:
         return f"write the image out in place of {keys}, or give it a variable that nothing else uses"
     paths = " and ".join(edit.path for edit in plan.detail.edits)
     services = " ".join(move.service for move in plan.detail.moves)
-    return f"write {plan.new_reference} into {paths} and run `docker compose up -d {services}` yourself"
+    command = origin.by_hand(plan.detail.project, f"up -d {services}")
+    return f"write {plan.new_reference} into {paths} and run `{command}` yourself"
 
 
 def check_unchanged(plan: Plan[ComposePlan], tools: Tools) -> Mapping[str, Any]:

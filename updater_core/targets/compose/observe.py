@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import yaml
 
 from updater_core import reference
 from updater_core.composefile import edit
@@ -23,7 +20,7 @@ from updater_core.models import Container, Hold, Image, Project, Reason, Service
 from updater_core.targets.compose import names
 from updater_core.targets.compose.dependencies import has_ended
 from updater_core.targets.compose.entry.settings import ComposeSettings
-from updater_core.targets.compose.reading import observed, sources, stopped
+from updater_core.targets.compose.reading import observed, origin, sources, stopped
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 
@@ -42,7 +39,7 @@ def container_index(containers: Sequence[Container]) -> ContainerIndex:
     found: dict[tuple[str, str], tuple[Container, ...]] = {}
     for container in containers:
         # By real paths: Compose writes the path as it was given, which may lead through a link.
-        for path in {os.path.realpath(path) for path in listed_files(container) or ()} or {NO_FILES}:
+        for path in {os.path.realpath(path) for path in origin.listed_files(container) or ()} or {NO_FILES}:
             found[path, container.service] = (*found.get((path, container.service), ()), container)
     return found
 
@@ -186,7 +183,9 @@ def _own_containers(
         return other
     orphans = [c for name in service.compose_services for c in known.get((NO_FILES, name), ())]
     moved = next((c for c in orphans if not mine and _may_be_moved(service, c)), None)
-    return _unless_stopped(service, inspected(mine, inspect), memory) if moved is None else _moved(moved)
+    if moved is not None:
+        return _moved(service, moved)
+    return _unless_stopped(service, inspected(mine, inspect), memory)
 
 
 def _through_include(
@@ -203,7 +202,7 @@ def _through_include(
     candidates = {container.id: container for place in places for container in known[place]}
     found: dict[str, Container] = {}
     for container in candidates.values():
-        read = sources.read(started_from(container), memory)
+        read = sources.read(origin.started_from(container), memory)
         if isinstance(read, Hold):
             continue
         files, _ = read
@@ -224,15 +223,16 @@ def _may_be_moved(service: ServiceConfig, orphan: Container) -> bool:
     return is_named and key == service.image.key and project in (None, orphan.project)
 
 
-def _moved(orphan: Container) -> Hold:
+def _moved(service: ServiceConfig, orphan: Container) -> Hold:
+    there = Project(orphan.project, str(Path(service.compose_files[0]).parent), service.compose_files)
+    command = origin.by_hand(there, "up -d --force-recreate")
     return Hold(
         Reason.FILE_UNREADABLE,
         (
             f"{orphan.name} was started from files that are not to be found: "
             f"{orphan.labels.get(f'{_PREFIX}config_files')}"
         ),
-        f"if its folder was moved, run `docker compose up -d --force-recreate` there once; {_OF_A_MANAGER}; "
-        "else remove that container",
+        f"if its folder was moved, run `{command}` there once; {_OF_A_MANAGER}; else remove that container",
     )
 
 
@@ -243,11 +243,15 @@ def _unless_stopped(
         return mine
     for name in service.compose_services:
         states = [container for container in mine if container.service == name]
-        is_one_shot = has_ended(states) and name in sources.one_shots_of(started_from(states[0]), memory)
+        is_one_shot = has_ended(states) and _is_declared_one_shot(states[0], memory)
         hold = stopped.hold_for(service, name, states, is_one_shot=is_one_shot)
         if hold is not None:
             return hold
     return mine
+
+
+def _is_declared_one_shot(container: Container, memory: FileCache) -> bool:
+    return container.service in sources.one_shots_of(origin.started_from(container), memory)
 
 
 def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | Hold:
@@ -256,7 +260,7 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
         return _fresh_project(service)
     # All of them are of one project by now, and the list of the engine has the newest first.
     labels = mine[0].labels
-    files = listed_files(mine[0])
+    files = origin.listed_files(mine[0])
     if files is None:
         return Hold(
             Reason.FILE_UNREADABLE,
@@ -264,23 +268,10 @@ def project_of(service: ServiceConfig, mine: Sequence[Container]) -> Project | H
                 f"{mine[0].name} was started from files that are not there: "
                 f"{labels.get(f'{_PREFIX}config_files')}"
             ),
-            f"run `docker compose up -d --force-recreate` once, from files that stay; {_OF_A_MANAGER}",
+            f"run `docker compose -p {mine[0].project} up -d --force-recreate` once, from files that stay; "
+            f"{_OF_A_MANAGER}",
         )
-    return _project_by_labels(mine[0], files)
-
-
-def started_from(container: Container) -> Project:
-    """Return the project of a container by its labels; without files if they are not there any more."""
-    return _project_by_labels(container, listed_files(container) or ())
-
-
-def _project_by_labels(container: Container, files: tuple[str, ...]) -> Project:
-    labels = container.labels
-    directory = labels.get(f"{_PREFIX}working_dir") or str(Path(files[0]).parent if files else "/")
-    env_files = tuple(
-        _operators_path(path) for path in labels.get(f"{_PREFIX}environment_file", "").split(",") if path
-    )
-    return Project(container.project, directory, files, env_files)
+    return origin.project_by_labels(mine[0], files)
 
 
 def _not_started_from(
@@ -299,27 +290,9 @@ def _not_started_from(
 
 
 def _fresh_project(service: ServiceConfig) -> Project:
-    directory = str(Path(service.compose_files[0]).parent)
-    return Project(
-        service.own(ComposeSettings).compose_project or default_project_name(service.compose_files[0]),
-        directory,
-        service.compose_files,
-    )
-
-
-def default_project_name(compose_file: str) -> str:
-    """Return what Compose calls a project that nobody named: its `name:`, else its directory, simplified.
-
-    https://docs.docker.com/compose/how-tos/project-name/
-    """
-    name = None
-    try:
-        document = yaml.safe_load(Path(compose_file).read_bytes())
-        name = document.get("name") if isinstance(document, dict) else None
-    except (OSError, yaml.YAMLError):
-        pass
-    # Compose drops what is not allowed in a project's name, and does not replace it.
-    return re.sub(r"[^a-z0-9_-]", "", str(name or Path(compose_file).parent.name).lower()).lstrip("_-")
+    first = service.compose_files[0]
+    name = service.own(ComposeSettings).compose_project or origin.default_project_name(first)
+    return Project(name, str(Path(first).parent), service.compose_files)
 
 
 def files_started_with(container: Container, compose_files: Sequence[str]) -> tuple[str, ...]:
@@ -335,37 +308,6 @@ def files_started_with(container: Container, compose_files: Sequence[str]) -> tu
         return ()
     env_files = [path for path in container.labels.get(f"{_PREFIX}environment_file", "").split(",") if path]
     return (*paths, *(env_files or [os.path.join(directory, ".env")]))  # noqa: PTH118
-
-
-def listed_files(container: Container) -> tuple[str, ...] | None:
-    """Return the config files of a container's label, absolute; None if they are not all there.
-
-    A comma both separates them and may be part of a name, so pieces are joined until each is a file.
-    """
-    text = container.labels.get(f"{_PREFIX}config_files", "")
-    directory = container.labels.get(f"{_PREFIX}working_dir", "/")
-    files: list[str] = []
-    piece = ""
-    for part in text.split(",") if text else []:
-        piece = f"{piece},{part}" if piece else part
-        path = _operators_path(str(Path(directory) / piece))  # Compose v1 writes them relative
-        if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for a folder that may not be entered
-            files.append(path)
-            piece = ""
-    # A rest that is no file means that the label cannot be taken apart, or that a file is gone; to go on with
-    # a part of the files would deploy another project than the operator's.
-    return tuple(files) if files and not piece else None
-
-
-def _operators_path(path: str) -> str:
-    """Return the operator's file that a path means: itself, or what our fallback copy was for.
-
-    `files.write_beside` makes such copies.
-
-    >>> _operators_path("/srv/.compose.yml.dau-" + "0" * 32)
-    '/srv/compose.yml'
-    """
-    return re.sub(r"/\.([^/]+)\.dau-[0-9a-f]{32}$", r"/\1", path)
 
 
 def _locate_all(

@@ -17,6 +17,7 @@ from updater_core.protocols import Compose, Engine, Preview
 from updater_core.targets.compose import dependencies
 from updater_core.targets.compose.dependencies import Dependency
 from updater_core.targets.compose.plan import Group
+from updater_core.targets.compose.reading import origin
 from updater_core.targets.compose.reading.leftover import TEMPORARY_NAME, is_leftover
 
 _LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited", "Skipped"})
@@ -245,7 +246,7 @@ def _is_usual(name: str, group: Group) -> bool:
 
 def _touching(group: Group, touched: Sequence[str]) -> Hold:
     detail = f"`docker compose up` of {_listed(group.services)} would also touch {', '.join(touched)}"
-    command = f"docker compose --dry-run up -d {' '.join(sorted(group.services))}"
+    command = origin.by_hand(group.project, f"--dry-run up -d {' '.join(sorted(group.services))}")
     remedy = f"look at `{command}`; if that is meant, run it yourself without --dry-run"
     return Hold(Reason.TOUCHES_OTHERS, detail, remedy)
 

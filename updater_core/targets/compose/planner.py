@@ -30,6 +30,7 @@ from updater_core.targets.compose.plan import (
 )
 from updater_core.targets.compose.preflight import checks, env_file_readers, facts, variables, volumes
 from updater_core.targets.compose.preflight.written import ProjectText
+from updater_core.targets.compose.reading import origin
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
 from updater_core.targets.compose.reading.observed import ObservedService
@@ -107,7 +108,7 @@ def _detail(
 def _no_way_back(service: ServiceConfig, observed: ObservedService, keys: Sequence[str]) -> NotEditable:
     places = sorted({f"{one.place.key} in {one.place.path}" for one in observed.located if one.place})
     detail = f"no earlier image of {' and '.join(keys)} is remembered, which goes back with {service.name}"
-    command = f"docker compose up -d {' '.join(service.compose_services)}"
+    command = origin.by_hand(observed.project, f"up -d {' '.join(service.compose_services)}")
     return NotEditable(
         Reason.NOT_EDITABLE, detail, f"write the earlier version as {' and '.join(places)}, then `{command}`"
     )
@@ -251,8 +252,8 @@ def _undeployed(
         return found
     project = ProjectText.of(observed.files, observed.env_files)
     texts = facts.texts_of([drifted.service], group.model, project)
-    command = f"`docker compose up -d {' '.join(service.compose_services)}`"
-    return variables.drift_hold(command, drifted, texts[drifted.service], allowed_by=service.name)
+    command = origin.by_hand(group.project, f"up -d {' '.join(service.compose_services)}")
+    return variables.drift_hold(f"`{command}`", drifted, texts[drifted.service], allowed_by=service.name)
 
 
 def changes_for(

@@ -18,7 +18,7 @@ from updater_core.protocols import Engine
 from updater_core.targets import diff
 from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
-from updater_core.targets.compose.reading import stopped
+from updater_core.targets.compose.reading import origin, stopped
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 from updater_core.targets.compose.start_first import conditions
@@ -59,7 +59,7 @@ def dependent_lines(detail: ComposePlan, resting: Iterable[Container]) -> Iterat
         )
     for one in resting:
         how = (
-            f"`docker compose -p {one.project} up -d --force-recreate {one.service}`"
+            f"`{origin.by_hand_of(one, f'up -d --force-recreate {one.service}')}`"
             if one.project
             else "`docker run`"
         )

@@ -16,7 +16,7 @@ from updater_core.errors import ComposeError
 from updater_core.host.engine import facts as engine_facts
 from updater_core.models import Container, Hold, Project, Reason, ServiceConfig
 from updater_core.protocols import Compose, Engine
-from updater_core.targets.compose import dependencies, drift, file_edits, observe, outlook
+from updater_core.targets.compose import dependencies, drift, file_edits, outlook
 from updater_core.targets.compose.dependents import in_file, ties
 from updater_core.targets.compose.dependents.in_file import Unrestartable
 from updater_core.targets.compose.dependents.ties import TieCache
@@ -24,7 +24,7 @@ from updater_core.targets.compose.drift import Reading
 from updater_core.targets.compose.outlook import Outlook
 from updater_core.targets.compose.plan import DependentProject, Group
 from updater_core.targets.compose.preflight import checks, facts, variables, volumes
-from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading import origin, sources
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.reading.moves import move_of
 from updater_core.targets.compose.reading.sources import FileCache
@@ -223,7 +223,8 @@ class _DependentSearch:
         if drifted is None:
             return found
         services = " ".join(move.service for move in group.dependents)
-        command = f"`docker compose -p {group.project.name} up -d {services}` in {group.project.directory}"
+        up = origin.by_hand(group.project, f"up -d {services}")
+        command = f"`{up}` in {group.project.directory}"
         return [variables.drift_hold(command, drifted, looked_at.texts.get(drifted.service, ()))]
 
     def _note_names(self, containers: Sequence[Container], model: Mapping[str, Any]) -> None:
@@ -235,7 +236,7 @@ def _by_project(ring: Sequence[Container]) -> dict[Project | None, list[Containe
     found: dict[Project | None, list[Container]] = {}
     # Sorted, so that plan, message and order of restarts are the same in every run.
     for each in sorted(ring, key=lambda each: (each.project, each.name)):
-        project = observe.started_from(each) if each.project and each.service else None
+        project = origin.started_from(each) if each.project and each.service else None
         found.setdefault(project, []).append(each)
     return found
 
@@ -261,8 +262,8 @@ def _bar(container: Container, own_container: str | None) -> tuple[str, str] | N
             f"start it from a compose file, then it goes along; or {_again(name)}",
         )
     if is_leftover(container):
-        bring_up = f"`docker compose -p {container.project} up -d {container.service}`"
-        return "a recreate of it was interrupted", f"bring it up with {bring_up}"
+        bring_up = origin.by_hand_of(container, f"up -d {container.service}")
+        return "a recreate of it was interrupted", f"bring it up with `{bring_up}`"
     if container.status == "paused":
         return "it is paused", f"resume it with `docker unpause {name}`, or stop it"
     return None

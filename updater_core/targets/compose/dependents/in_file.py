@@ -11,6 +11,7 @@ from typing import Any
 from updater_core.host import permissions
 from updater_core.models import Container, Project
 from updater_core.targets.compose.dependents import ties
+from updater_core.targets.compose.reading import origin
 
 _LABEL = "com.docker.compose."
 _NAMESPACES = ("network_mode", "ipc", "pid")
@@ -107,7 +108,8 @@ def _of_name(name: str, other: Container, name_after: str) -> tuple[str, str] | 
 
 def _deploy(container: Container) -> str:
     folder = container.labels.get(f"{_LABEL}project.working_dir", "its folder")
-    return f"see what `docker compose -p {container.project} up -d` in {folder} would make of it, and run it"
+    command = origin.by_hand_of(container, f"up -d {container.service}")
+    return f"see what `{command}` in {folder} would make of it, and run it"
 
 
 def _named(written: Mapping[str, Any]) -> Iterator[str]:

@@ -10,9 +10,8 @@ from dataclasses import replace
 from updater_core.composefile import edit
 from updater_core.composefile.splice import VARIABLE
 from updater_core.models import Container, Edit, Hold, Plan, Project, Reason
-from updater_core.targets.compose import observe
 from updater_core.targets.compose.plan import ComposePlan
-from updater_core.targets.compose.reading import sources
+from updater_core.targets.compose.reading import origin, sources
 from updater_core.targets.compose.reading.observed import ObservedService
 from updater_core.targets.compose.reading.sources import FileCache
 
@@ -57,7 +56,7 @@ def _others(own: Project, containers: Iterable[Container]) -> list[Project]:
     Two folders of one name give two projects of one name.
     """
     found: dict[tuple[str, str, tuple[str, ...]], Project] = {}
-    for project in map(observe.started_from, containers):
+    for project in map(origin.started_from, containers):
         folder = os.path.realpath(project.directory)
         is_own = project.name == own.name and folder == os.path.realpath(own.directory)
         if project.files and not is_own:

@@ -12,6 +12,7 @@ from updater_core.models import Container, Hold, Reason
 from updater_core.targets.compose.dependents import ties
 from updater_core.targets.compose.preflight import needs
 from updater_core.targets.compose.preflight.facts import AT_WORK, HostFacts
+from updater_core.targets.compose.reading import origin
 
 _PLATFORM_VARIABLE = "DOCKER_DEFAULT_PLATFORM"
 _JOINABLE = ("running", "paused")
@@ -145,15 +146,16 @@ def undeclared_network(facts: HostFacts) -> Hold | None:
                 f"{container.name} is connected to the network {network}, which its files do not name; it "
                 f"would no longer be in it after an update"
             )
-            return Hold(Reason.DRIFT, detail, _to_declare(network, container, facts.service.name))
+            return Hold(Reason.DRIFT, detail, _to_declare(network, container, facts))
     return None
 
 
-def _to_declare(network: str, container: Container, name: str) -> str:
+def _to_declare(network: str, container: Container, facts: HostFacts) -> str:
+    command = origin.by_hand(facts.group.project, f"up -d {container.service}")
     return (
         f"name {network} in the compose file, as a network of {container.service} and at the top level with "
-        f"`external: true`, and run `docker compose up -d {container.service}`; if it is not needed, `docker "
-        f'network disconnect {network} {container.name}`, or set "allow_drift" for {name}'
+        f"`external: true`, and run `{command}`; if it is not needed, `docker network disconnect {network} "
+        f'{container.name}`, or set "allow_drift" for {facts.service.name}'
     )
 
 

@@ -13,6 +13,7 @@ from updater_core.targets.compose.drift import Drift
 from updater_core.targets.compose.preflight import needs, written
 from updater_core.targets.compose.preflight.facts import Deployed, HostFacts
 from updater_core.targets.compose.preflight.written import Text
+from updater_core.targets.compose.reading import origin
 
 OWN_VARIABLES = ("HOME", "PATH", "PWD")  # which Compose has from us, and which beat those of an env file
 # A file that takes a dozen variables would make a message that nobody reads.
@@ -136,10 +137,11 @@ def _hold(facts: HostFacts, service: str, name: str, use: str) -> Hold:
     file = project.env_files[-1] if project.env_files else f"{project.directory}/.env"
     is_taken_there = any(name in names for names in facts.environment.taken.values())
     place = f"{file} (mode 0600), above the line that takes it" if is_taken_there else f"{file} (mode 0600)"
+    command = origin.by_hand(project, f"up -d {service}")
     remedy = (
         f"write {name} with its value into {place}, or give it in a file (`env_file`, a "
         "secret's `file`); do not run `docker compose up` without it. If you edited the file, deploy that "
-        f"yourself: `docker compose up -d {service}`, in a shell that has {name} if the service needs it"
+        f"yourself: `{command}`, in a shell that has {name} if the service needs it"
     )
     if name in OWN_VARIABLES:
         remedy = (

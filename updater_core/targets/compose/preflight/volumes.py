@@ -15,6 +15,7 @@ from updater_core.targets.compose.entry.settings import ComposeSettings
 from updater_core.targets.compose.plan import ComposePlan, Group, Move
 from updater_core.targets.compose.preflight import mounts
 from updater_core.targets.compose.preflight.mounts import Mounts, Volume
+from updater_core.targets.compose.reading import origin
 from updater_core.targets.compose.reading.leftover import is_leftover
 from updater_core.targets.compose.recreate import tidy
 
@@ -59,7 +60,10 @@ def hold_for_known_image(
         return None
     image = engine.image(f"{target.name or target.key}@{target.digest}")
     found = None if image is None else _problem(service.name, group.moves, group.model, image, engine)
-    return None if found is None else Hold(Reason.VOLUME_MOVED, *found)
+    if found is None:
+        return None
+    detail, remedy = found
+    return Hold(Reason.VOLUME_MOVED, detail, origin.spelt_out(remedy, group.project))
 
 
 def check_before_stop(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: Tools) -> None:
@@ -69,7 +73,8 @@ def check_before_stop(plan: Plan[ComposePlan], model: Mapping[str, Any], tools: 
         return
     found = _problem(plan.name, plan.detail.moves, model, image, tools.engine)
     if found is not None:
-        raise GateFailed(Reason.VOLUME_MOVED, *found)
+        detail, remedy = found
+        raise GateFailed(Reason.VOLUME_MOVED, detail, origin.spelt_out(remedy, plan.detail.project))
 
 
 def _problem(

@@ -10,6 +10,7 @@ from updater_core.composefile.definition import SourceFile
 from updater_core.composefile.locate import Located
 from updater_core.deploy.target import OtherImage
 from updater_core.models import Container, Hold, Image, ImageRef, Project, Reason, ServiceConfig
+from updater_core.targets.compose.reading import origin
 from updater_core.vocabulary.dated import NO_FACTS, ImageFacts
 
 
@@ -184,11 +185,11 @@ def built_here(
     if located.reference and own and all(_is_of_registry(each, located.reference, image) for each in own):
         return None
     name = located.service
-    commands = f"`docker compose pull {name}` and `docker compose up -d --no-build {name}`"
+    pull, up = (origin.by_hand_of(mine[0], f"{words} {name}") for words in ("pull", "up -d --no-build"))
     return Hold(
         Reason.LOCALLY_BUILT,
         f"service {name!r} is built here, and no registry knows the image that runs",
-        f"start it from the registry once, with {commands}; or take it out of the configuration",
+        f"start it from the registry once, with `{pull}` and `{up}`; or take it out of the configuration",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from updater_core.models import Container, Hold, Reason, ServiceConfig
 from updater_core.targets.compose.dependencies import has_ended, has_ended_well, is_stopped_by_hand
+from updater_core.targets.compose.reading import origin
 from updater_core.targets.compose.reading.leftover import is_leftover
 
 _AT_WORK = ("running", "restarting")
@@ -67,7 +68,8 @@ def _ended_well(service: ServiceConfig, name: str) -> Hold:
 
 def _failed(service: ServiceConfig, name: str, containers: Sequence[Container]) -> Hold:
     code = next(each.exit_code for each in containers if each.exit_code)
-    look = f"see `docker compose logs {name}`, and run it again with `docker compose up -d {name}`"
+    log, again = (origin.by_hand_of(containers[0], f"{words} {name}") for words in ("logs", "up -d"))
+    look = f"see `{log}`, and run it again with `{again}`"
     remedy = f'{look}; or set "start_stopped" for {service.name}: then the next release is run all the same'
     return Hold(Reason.NOT_RUNNING, f"{name} runs to its end, and failed with status {code}", remedy)
 
@@ -79,4 +81,5 @@ def _torn(name: str, containers: Sequence[Container]) -> Hold:
     """
     listed = ", ".join(sorted(each.name for each in containers))
     detail = f"a recreate of {name} was interrupted ({listed}) and it is down"
-    return Hold(Reason.INTERRUPTED, detail, f"bring it up with `docker compose up -d {name}`")
+    command = origin.by_hand_of(containers[0], f"up -d {name}")
+    return Hold(Reason.INTERRUPTED, detail, f"bring it up with `{command}`")
