@@ -70,8 +70,8 @@ def test_short_pauses_of_every_kind_are_waited_out_and_long_ones_are_kept(shop: 
     busy(shop, {"RateLimit": '"pulls";r=0;t=1'}, 1)
     state = shop.folder / "state" / "state.json"
     kept = json.loads(state.read_text())
-    assert list(kept["rests"]) == [shop.registry.host]
-    kept["rests"] = {}
+    assert list(kept["backoffs"]) == [shop.registry.host]
+    kept["backoffs"] = {}
     state.write_text(json.dumps(kept))
     status, said = shop.run("--once")
     assert status == 0, said
