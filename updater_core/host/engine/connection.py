@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import docker
@@ -24,6 +25,30 @@ _TLS_REMEDY = (
 
 _SOCKET_REMEDY = (
     "see that the engine runs and that this user may use its socket (group `docker`, or DOCKER_HOST)"
+)
+_START_REMEDY = "start it (`systemctl start docker`), or correct the address of the engine (DOCKER_HOST)"
+
+# Why there is no answer, by the exception that the operating system's error became: requests and urllib3 wrap
+# it, and their own words change with their versions.
+_CAUSES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (FileNotFoundError, "there is no socket at its address", _START_REMEDY),
+    (ConnectionRefusedError, "nothing listens at its address", _START_REMEDY),
+    (
+        PermissionError,
+        "this user may not use its socket",
+        "run it as root, or add its user to the group of the socket (`usermod -aG docker USER`) and start it "
+        "anew",
+    ),
+    (
+        socket.gaierror,
+        "the name of its host is not known here",
+        "correct the address of the engine (DOCKER_HOST), or the name servers of this machine",
+    ),
+    (
+        TimeoutError,
+        "it was silent for too long",
+        "see its log (`journalctl -u docker`) and the load of its machine; the next check asks it again",
+    ),
 )
 
 
@@ -77,12 +102,36 @@ def seam(what: str) -> Iterator[None]:
             f"the engine's TLS certificate is not accepted ({what}): {error}", _TLS_REMEDY
         ) from error
     except _UNANSWERED as error:
-        raise EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY) from error
+        raise _unanswered(what, error) from error
     except (requests.RequestException, DockerException, ValueError) as error:
         raise _of_connecting(what, error) from error
 
 
 def _of_connecting(what: str, error: Exception) -> EngineError:
     if isinstance(error.__cause__, _UNANSWERED):  # docker-py asks for the version first, and wraps that
-        return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
+        return _unanswered(what, error.__cause__)
     return EngineError(f"the engine could not {what}: {error}")
+
+
+def _unanswered(what: str, error: BaseException) -> EngineUnavailable:
+    chain = list(_wrapped(error))
+    for kind, why, remedy in _CAUSES:
+        if any(isinstance(each, kind) for each in chain):
+            return EngineUnavailable(f"the engine did not answer ({what}): {why}", remedy)
+    return EngineUnavailable(f"the engine did not answer ({what})", _SOCKET_REMEDY)
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and those it was made of: its causes, and those in its arguments.
+
+    requests and urllib3 put the error of a broken connection into the arguments of their own. What was being
+    handled when it was raised (`__context__`) is no cause.
+    """
+    waiting, known = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in known:
+            known.add(id(one))
+            yield one
+            inner = (one.__cause__, *one.args)
+            waiting += [each for each in inner if isinstance(each, BaseException)]
