@@ -42,6 +42,22 @@ KINDS: Mapping[str, tuple[str, TagAt]] = {
     "long commits": ("1.2.3", lambda n: commit(n) * 18),
 }
 
+# Those of which a repository may have 20,000. Of tags by date and time the largest has some hundred, and of
+# the others only somebody who means harm would push as many.
+USUAL = frozenset(
+    {
+        "releases",
+        "variants",
+        "prereleases",
+        "glued prereleases",
+        "nightlies",
+        "builds by commit",
+        "commits behind versions",
+        "counters",
+        "updates of Java",
+    }
+)
+
 
 def of_kind(kind: str, count: int) -> tuple[str, list[str]]:
     """Return a current tag, and `count` tags of a kind with a few releases among them."""

@@ -104,6 +104,7 @@ def wire(config: Config, clock: SystemClock, *, is_reading: bool = False) -> App
 
     Raises EngineError if the environment names an engine that cannot be asked from here."""
     malloc.use_one_arena()  # before the first thread
+    malloc.collect_less_often()
     settings = config.settings
     endpoint = engine_endpoint.resolve(os.environ)
     path, state = _remembered(settings, clock, is_reading=is_reading)
