@@ -316,7 +316,8 @@ def test_addresses_in_one_entry_of_a_list_are_parted_too() -> None:
     "glued",
     ["tgram://T/C|discord://I/S3CRET", "tgram://T/Cdiscord://I/S3CRET", '"tgram://T/C","discord://I/S3CRET"',
      "tgram://T/C=discord://I/S3CRET", "json://h?a=https://b|discord://I/S3CRET",
-     "tgram://T/C,\\discord://I/S3CRET"],
+     "tgram://T/C,\\discord://I/S3CRET", "tgram://T/C,gotify:h/S3CRET", "tgram://T/C;ntfys:/h/S3CRET",
+     "mailto://u:p@h?to=a,Discord//I/S3CRET"],
 )  # fmt: skip
 def test_no_token_of_one_service_is_sent_to_another(glued: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -330,6 +331,21 @@ def test_addresses_that_are_glued_together_get_a_remedy_that_leads_out() -> None
         config_utils.parse({"services": []}, {"NOTIFY_URLS": "json://h/https://x"})
     found = config_utils.parse({"services": []}, {"NOTIFY_URLS": "json://h/https%3A%2F%2Fx"}).settings
     assert problems(found) == ()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mailtos://u:p@h?to=a@b.c,slack@b.c,d@e.f",
+        "matrixs://u:p@h/#discord:h,#slack:h",
+        "signal://h/+491,+492",
+        "tgram://T/C,D",
+        "mqtt://h/line,topic:a",
+    ],
+)
+def test_a_comma_within_an_address_parts_nothing(address: str) -> None:
+    found = config_utils.parse({"services": []}, {"NOTIFY_URLS": address}).settings
+    assert [each.reveal() for each in found.notify_urls] == [address]
 
 
 @pytest.mark.parametrize("wrong", ["chat", "slack:/a", "a://b c", ["slack://a", "slack://a"], ["://a"]])

@@ -26,6 +26,14 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 # A comma may be part of an address (several recipients), so it divides only in front of a new scheme.
 _ADDRESS_GAP = re.compile(r"[\s,;]+(?=[A-Za-z0-9][A-Za-z0-9+.-]*://)")
 _ADDRESS_AS_PARAMETER = re.compile(r"[?&][^?&=]*=[A-Za-z][A-Za-z0-9+.-]*://")
+# A second address whose scheme was mistyped (`,gotify:h/T`, `,gotify//h/T`). By the usual schemes alone: what
+# follows a comma may have a colon of its own (an alias of Matrix, a port).
+_MISTYPED_ADDRESS = re.compile(
+    r"[,;](?:apprise|bark|discord|forms?|gchat|generic|googlechat|gotify|https?|jsons?|mailto|matrix|mmost|"
+    r"mattermost|msteams|ntfy|pbul|pover|pushbullet|pushover|rocket|rocketchat|signal|slack|smtp|teams|telegram|"
+    r"tgram|webex|workflows|wxteams|xml|zulip)s?(?::/?(?!/)|//)",
+    re.IGNORECASE,
+)
 _LONGEST_HOOK_SECONDS = 86400
 
 
@@ -52,6 +60,11 @@ def addresses(value: Any) -> tuple[Secret, ...]:
         raise ValueError(
             "one address stands inside another, whose service would be sent its token; put a blank or a "
             "comma between the two, or write the inner :// as %3A%2F%2F"
+        )
+    if any(map(_MISTYPED_ADDRESS.search, found)):
+        raise ValueError(
+            "behind a comma stands what looks like a second address without its ://, and the service of the "
+            "first would be sent its token; write it as scheme://…, or the comma as %2C"
         )
     if len(set(found)) < len(found):
         raise ValueError("it holds the same twice")
