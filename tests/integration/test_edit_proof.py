@@ -149,13 +149,51 @@ def test_no_edit_of_what_only_the_group_reads_is_a_surprise_when_it_is_proven(
     given = "    environment: {P: '/opt/$TAG', Q: 'x:///data/$TAG', D: '/data/$TAG/x'}\n"
     for number, (mount, problem) in enumerate(DATA.items()):
         folder = written(tmp_path / f"data{number}", {"web": f"{IMAGE}    volumes: ['{mount}']\n{given}"})
-        assert problem_of(folder, ["web"]) == problem
+        if problem:
+            held = observed_in(folder, ["web"])
+            assert isinstance(held, NotEditable), mount
+            assert "in `environment`" in held.detail
+            assert problem_of_moved(folder, "15", "16") == problem  # the proof knows it, too
+        else:
+            assert problem_of(folder, ["web"]) is None
     own = [text for way, text in ELSEWHERE.items() if way not in TIES]
     services = {f"s{number}": f"{IMAGE}    {text}\n" for number, text in enumerate(own)}
     folder = written(tmp_path / "all", services, f"volumes: {{d: }}\n{TOP['a template']}")
     assert problem_of(folder, tuple(services)) is None
     folder = written(tmp_path / "number", {"web": f"{IMAGE}    {NUMBER}\n"})
     assert problem_of(folder, ("web",)) == "service web differs"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "volumes: ['./x:/data']\n    environment: ['P=/data/$TAG']",
+        "volumes: ['./x:/data/']\n    environment: [PLACE]",
+        "volumes: [{type: bind, source: ./x, target: /data}]\n    command: 'run --in=/data/db/${TAG:-1}'",
+        "tmpfs: [/data]\n    entrypoint: [run, '/data/v$TAG']",
+        "volumes: ['/data']\n    environment: {P: '${PLACE}'}",
+    ],
+)
+def test_a_path_in_what_is_mounted_is_seen_before_the_proof(tmp_path: Path, lines: str) -> None:
+    folder = written(tmp_path / "p", {"web": f"{IMAGE}    {lines}\n"})
+    (folder / ".env").write_text(f"{FILES['.env']}PLACE=/data/at-${{TAG}}\n")
+    held = observed_in(folder, ["web"])
+    assert isinstance(held, NotEditable)
+    assert "which is to stay as it is" in held.detail
+    assert problem_of_moved(folder, "15", "16") == "service web would look for its data in another folder"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "volumes: ['./x:/data']\n    command: '/opt/app-$TAG/run --in=/data/db'",
+        "volumes: ['./x:/data']\n    environment: {P: '/database/$TAG', Q: 'v$TAG', R: 'https://h/data/$TAG'}",
+        "environment: {P: '/data/$TAG'}",
+    ],
+)
+def test_another_path_may_hold_the_version(tmp_path: Path, lines: str) -> None:
+    folder = written(tmp_path / "p", {"web": f"{IMAGE}    {lines}\n"})
+    assert problem_of(folder, ["web"]) is None
 
 
 def problem_of_moved(folder: Path, old: str, new: str) -> str | None:

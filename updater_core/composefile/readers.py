@@ -6,6 +6,7 @@ Pure.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,10 @@ TIES = (
     "volumes", "volumes_from", "tmpfs", "devices", "secrets", "configs", "env_file", "extends",
     "network_mode", "networks", "ipc", "pid", "uts", "links", "external_links", "ports",
 )  # fmt: skip
+# By these a service is given paths, which are its data if they lie below something mounted.
+_GIVEN = ("environment", "command", "entrypoint")
+_MOUNTS = frozenset({"volumes", "tmpfs"})
+_PATH = re.compile(r"(?<![\w/.-])/[\w./+-]+")  # an absolute one
 _READ_BY_COMPOSE = ("COMPOSE_", "DOCKER_")  # also of an env file: they say what the project is
 
 
@@ -98,11 +103,42 @@ class Readers:
             section, node = mention.section, mention.node
             if _is_set_by(path, variable, section) and _is_reached(mention, variable):
                 what = f"{variable} is also used in {section.where(node)}"
+                services = self._services(section, node)
                 tie = next((key for key in TIES if key in section.uses.keys(node)), "")
-                yield Reader(what, id(node), self._services(section, node), tie=tie)
+                tie = tie or self._given_path(mention, variable, services)
+                yield Reader(what, id(node), services, tie=tie)
         for section, entry in self._listed.get(posixpath.normpath(path), ()):
             what = f"{path} with {variable} is also an env_file in {section.where(entry)}"
             yield Reader(what, id(entry), self._services(section, entry), is_whole_file=True)
+
+    def _given_path(self, mention: _Mention, variable: str, services: frozenset[str]) -> str:
+        """Return the key by which a service is given another path in what it has mounted; empty if by none.
+
+        `PGDATA: /data/${V}` is an empty folder of the same volume under another version.
+        """
+        uses, values = mention.section.uses, mention.section.scope.values
+        key = next((key for key in _GIVEN if key in uses.keys(mention.node)), "")
+        if not key:
+            return ""
+        now = _text(mention, variable, values)
+        then = _text(mention, variable, {**values, variable: f"{values.get(variable) or ''}0"})
+        # Most texts give no path, and where things are mounted takes a look at the whole project.
+        if paths_below(now, ("/",)) == paths_below(then, ("/",)):
+            return ""
+        below = tuple(place for service in services for place in self._mounted.get(service, ()))
+        return key if paths_below(now, below) != paths_below(then, below) else ""
+
+    @cached_property
+    def _mounted(self) -> Mapping[str, list[str]]:
+        """By each service, the places at which it has something mounted, as far as the files say."""
+        found: dict[str, list[str]] = {}
+        for section in self._project.sections:
+            for key, node in section.uses.scalars:
+                if key in ("", "target") and not _MOUNTS.isdisjoint(section.uses.keys(node)):
+                    place = _target(_resolved(node.value, section.scope.values))
+                    for service in self._services(section, node):
+                        found.setdefault(service, []).append(place)
+        return found
 
     @cached_property
     def shadowed(self) -> frozenset[int]:
@@ -186,6 +222,36 @@ class Readers:
                 f"{variable} may also be used in a file that `extends` reaches, and that is not there",
                 "Put that file back, or write the service out.",
             )
+
+
+def paths_below(text: str, places: tuple[str, ...]) -> list[str]:
+    """Return the absolute paths in a text that lie below one of the places.
+
+    >>> paths_below("PGDATA=/data/15", ("/data",)), paths_below("/database", ("/data",))
+    (['/data/15'], [])
+    """
+    folders = tuple(place.rstrip("/") + "/" for place in places)
+    return [path for path in _PATH.findall(text) if path.startswith(folders)]
+
+
+def _text(mention: _Mention, variable: str, values: Mapping[str, str | None]) -> str:
+    return values.get(variable) or "" if mention.is_handed else _resolved(mention.node.value, values)
+
+
+def _resolved(text: str, values: Mapping[str, str | None]) -> str:
+    """Return a text as Compose resolves it; as it is written if the text alone does not say."""
+    resolved = interpolation.resolve(text, values)
+    return text if resolved is None else resolved
+
+
+def _target(mount: str) -> str:
+    """Return the place in the container of a mount in its short form, or of a bare place.
+
+    >>> _target("./x:/data:ro"), _target("/data")
+    ('/data', '/data')
+    """
+    parts = mount.split(":")
+    return parts[1] if len(parts) > 1 else mount
 
 
 def _is_only_an_image(image: Found) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from updater_core.composefile import splice
-from updater_core.composefile.readers import TIES
+from updater_core.composefile.readers import TIES, paths_below
 from updater_core.errors import ChangedOnDisk, ComposeError, UpdaterError
 from updater_core.models import Cause, Edit, Mark, Plan, Step
 from updater_core.protocols import Tools
@@ -24,7 +24,6 @@ from updater_core.targets.compose.start_first import conditions
 from updater_core.vocabulary.snapshot import Snapshot
 
 # A suffix of its own, for the staged edits of the same plan lie in the same folder.
-_PATH = re.compile(r"(?<![\w/.-])/[\w./+-]+")  # an absolute one within the JSON of a part of a model
 _PROOF = "-proof"  # behind a plan's id, in the names of the copies that Compose reads to prove an edit
 
 
@@ -157,7 +156,7 @@ def _looks_elsewhere(old: Mapping[str, Any], new: Mapping[str, Any], places: Ite
 
     `PGDATA: /data/${V}` is an empty folder of the same volume under another version.
     """
-    below = tuple(place.rstrip("/") + "/" for place in places)
+    below = tuple(places)
     return any(
         _paths(old.get(key), below) != _paths(new.get(key), below)
         for key in ("environment", "command", "entrypoint")
@@ -165,8 +164,7 @@ def _looks_elsewhere(old: Mapping[str, Any], new: Mapping[str, Any], places: Ite
 
 
 def _paths(given: Any, below: tuple[str, ...]) -> list[str]:
-    found = _PATH.findall(json.dumps(given, ensure_ascii=False))
-    return [path for path in found if path.startswith(below)]
+    return paths_below(json.dumps(given, ensure_ascii=False), below)
 
 
 def _is_same_but(old: Any, new: Any, marks: Sequence[Mark]) -> bool:
